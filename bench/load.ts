@@ -1,0 +1,94 @@
+/** Runs wrk against an address and reads what it measured. */
+import { once } from 'node:events'
+import { text } from 'node:stream/consumers'
+import { fileURLToPath } from 'node:url'
+import { LOAD_CORE, type Processes } from './processes.ts'
+import type { Scenario } from './scenarios.ts'
+
+const SCRIPT = fileURLToPath(new URL('wrk.lua', import.meta.url))
+const TIMEOUT_S = 5 // an answer later than this is an error
+
+export interface LoadResult {
+  readonly requests: number
+  readonly seconds: number
+  readonly bytes: number
+  readonly p50Ms: number
+  readonly p99Ms: number
+  readonly errors: LoadErrors
+}
+
+export interface LoadErrors {
+  readonly connect: number
+  readonly read: number
+  readonly write: number
+  readonly timeout: number
+  /** Answers with a status of 400 or above. */
+  readonly status: number
+}
+
+/** What went wrong in a run, in words; nothing when it is valid. */
+export function problemsOf({ requests, errors }: LoadResult): string[] {
+  const counts: [number, string][] = [
+    [errors.connect, 'failed connects'],
+    [errors.read, 'read errors'],
+    [errors.write, 'write errors'],
+    [errors.timeout, 'time-outs'],
+    [errors.status, 'answers with an error status'],
+  ]
+  const problems = counts.filter(([count]) => count > 0).map(([count, words]) => `${count} ${words}`)
+  return requests > 0 ? problems : [...problems, 'no request completed']
+}
+
+/** A number of wrk's report. */
+function figure(report: unknown, name: string): number {
+  const value = typeof report === 'object' && report !== null ? Reflect.get(report, name) : undefined
+  if (typeof value !== 'number') throw new Error(`wrk did not tell ${name}: ${JSON.stringify(report)}`)
+  return value
+}
+
+/** Reads the line of JSON that bench/wrk.lua prints after wrk's own text. */
+export function parseLoad(output: string): LoadResult {
+  const line = output.split('\n').findLast((candidate) => candidate.startsWith('{'))
+  if (line === undefined) throw new Error(`wrk printed no figures: ${JSON.stringify(output.slice(0, 500))}`)
+  const report: unknown = JSON.parse(line)
+  const errors: unknown = typeof report === 'object' && report !== null ? Reflect.get(report, 'errors') : undefined
+  return {
+    requests: figure(report, 'requests'),
+    seconds: figure(report, 'micros') / 1e6,
+    bytes: figure(report, 'bytes'),
+    p50Ms: figure(report, 'p50Micros') / 1000,
+    p99Ms: figure(report, 'p99Micros') / 1000,
+    errors: {
+      connect: figure(errors, 'connect'),
+      read: figure(errors, 'read'),
+      write: figure(errors, 'write'),
+      timeout: figure(errors, 'timeout'),
+      status: figure(errors, 'status'),
+    },
+  }
+}
+
+/** Drives one scenario for some seconds at `address` (`127.0.0.1:8080`). */
+export async function runLoad(
+  processes: Processes,
+  address: string,
+  scenario: Scenario,
+  seconds: number,
+  signal: AbortSignal,
+): Promise<LoadResult> {
+  const args = ['-t1', `-c${scenario.connections}`, `-d${seconds}s`, `--timeout=${TIMEOUT_S}s`, '--latency']
+  for (const field of scenario.fields) args.push('-H', field)
+  args.push('-s', SCRIPT, `http://${address}${scenario.path}`, '--', scenario.requests)
+  signal.throwIfAborted()
+  const wrk = await processes.start('wrk', 'wrk', args, { core: LOAD_CORE, stdout: 'pipe' })
+  const stop = () => void processes.stop(wrk)
+  signal.addEventListener('abort', stop)
+  try {
+    const [output] = await Promise.all([text(wrk.stdout), once(wrk.child, 'exit')])
+    signal.throwIfAborted()
+    if (wrk.child.exitCode !== 0) throw new Error(`wrk failed: ${wrk.complaint() || output.trim()}`)
+    return parseLoad(output)
+  } finally {
+    signal.removeEventListener('abort', stop)
+  }
+}

@@ -1,0 +1,60 @@
+/** evenkeel under test: one data thread, and idle times as long as those of the others. */
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { firstLine } from '../net.ts'
+import { BALANCER_CORE } from '../processes.ts'
+import type { Peer } from './contract.ts'
+
+const ROOT = fileURLToPath(new URL('../..', import.meta.url))
+const COMMAND = join(ROOT, 'lib/cli/evenkeel.js')
+
+const configOf = (backends: readonly number[]): string => {
+  const list = backends.map((port) => `127.0.0.1:${port}`).join(', ')
+  return `version: 1
+appliance: { threads: 1, drain: { timeout: 1s } }
+admin: { listen: 127.0.0.1:0 }
+accessLog: { path: /dev/null, format: json }
+defaults:
+  health: { type: tcp, interval: 2s }
+  timeouts: { keepAlive: 300s, backendIdle: 60s }
+virtualServices:
+  web:
+    listen: ["127.0.0.1:0"]
+    protocol: http
+    backends: [${list}]
+  relay:
+    listen: ["127.0.0.1:0"]
+    protocol: tcp
+    backends: [${list}]
+`
+}
+
+/** Reads the line that tells where the services listen. */
+export function parseStarted(line: string): { http: string; tcp: string } {
+  const event: { event?: string; listeners?: Record<string, string[]> } = JSON.parse(line)
+  const http = event.listeners?.['web']?.[0]
+  const tcp = event.listeners?.['relay']?.[0]
+  if (event.event !== 'started' || http === undefined || tcp === undefined)
+    throw new Error(`evenkeel's first line does not tell its listeners: ${line}`)
+  return { http, tcp }
+}
+
+export const evenkeel: Peer = {
+  name: 'evenkeel',
+  find() {
+    if (!existsSync(COMMAND)) return { missing: 'lib/cli/evenkeel.js does not exist' }
+    const { version }: { version: string } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'))
+    return { version }
+  },
+  without: () => undefined,
+  async start({ processes, folder, backends, signal }) {
+    const config = join(folder, 'virtual-services.yaml')
+    writeFileSync(config, configOf(backends))
+    const started = await processes.start('evenkeel', process.execPath, [COMMAND, 'run', '--json', config], {
+      core: BALANCER_CORE,
+      stdout: 'pipe',
+    })
+    return { process: started, listeners: parseStarted(await firstLine(started, signal)) }
+  },
+}

@@ -1,0 +1,1 @@
+export { type AdminOptions, type AdminServer, startAdmin } from './server.ts'

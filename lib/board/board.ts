@@ -1,0 +1,100 @@
+/** The shared memory that control thread and data threads read and write; see docs/architecture.md for who writes what. */
+import { BalancerError } from '../core/index.ts'
+import {
+  BACKEND_WORD,
+  boardBytes,
+  MAX_ROWS,
+  ROW_WORDS,
+  type RowKind,
+  SERVICE_WORD,
+  SHARE,
+  SHARED,
+  shareOffset,
+  TOTALS,
+  totalsOffset,
+} from './layout.ts'
+
+/** Index of the word that counts the active flows of a row, by kind. */
+const ACTIVE_WORD = { service: SERVICE_WORD.active, listener: 0, backend: BACKEND_WORD.active } as const
+
+export class Board {
+  readonly buffer: SharedArrayBuffer
+  readonly threads: number
+  /** The rows that all threads share. */
+  readonly words: Int32Array
+  readonly #shares: Int32Array[] = []
+  readonly #totals: Float64Array[] = []
+
+  /** Attaches to `buffer`, or makes a board for `threads` data threads. */
+  constructor(threads: number, buffer = new SharedArrayBuffer(boardBytes(threads))) {
+    this.buffer = buffer
+    this.threads = threads
+    this.words = new Int32Array(buffer, 0, SHARED.words)
+    for (let thread = 0; thread < threads; thread++) {
+      this.#shares.push(new Int32Array(buffer, shareOffset(thread), SHARE.words))
+      this.#totals.push(new Float64Array(buffer, totalsOffset(thread), TOTALS.cells))
+    }
+  }
+
+  /** A thread's own share of the active counts: written by that thread alone. */
+  share(thread: number): Int32Array {
+    return this.#shares[thread] as Int32Array
+  }
+
+  /** A thread's own totals: written by that thread alone. */
+  totals(thread: number): Float64Array {
+    return this.#totals[thread] as Float64Array
+  }
+
+  /** The sum over all threads of one total of a row. */
+  sum(kind: RowKind, row: number, column: number): number {
+    const at = TOTALS[kind] + row * TOTALS.width[kind] + column
+    let sum = 0
+    for (const totals of this.#totals) sum += totals[at] as number
+    return sum
+  }
+
+  /** Active flows of a row over all threads. */
+  active(kind: RowKind, row: number): number {
+    return Atomics.load(this.words, SHARED[kind] + row * ROW_WORDS + ACTIVE_WORD[kind])
+  }
+
+  /** Takes back what a dead thread still held of the active counts. Only after the thread has ended. */
+  reclaim(thread: number): void {
+    const share = this.share(thread)
+    for (const kind of ['service', 'listener', 'backend'] as const) {
+      for (let row = 0; row < MAX_ROWS[kind]; row++) {
+        const held = share[SHARE[kind] + row] as number
+        if (held === 0) continue
+        Atomics.sub(this.words, SHARED[kind] + row * ROW_WORDS + ACTIVE_WORD[kind], held)
+        share[SHARE[kind] + row] = 0
+      }
+    }
+  }
+
+  /** Publishes what control decided of a backend, then wakes every flow that waits for a change of its service. */
+  publish(backendRow: number, serviceRow: number, state: number, weight: number): void {
+    const at = SHARED.backend + backendRow * ROW_WORDS
+    Atomics.store(this.words, at + BACKEND_WORD.state, state)
+    Atomics.store(this.words, at + BACKEND_WORD.weight, weight)
+    const epoch = SHARED.service + serviceRow * ROW_WORDS + SERVICE_WORD.epoch
+    Atomics.add(this.words, epoch, 1)
+    Atomics.notify(this.words, epoch)
+  }
+}
+
+/** Hands out rows by key (`service`, `service/backend`, `service address:port`): the same key has the same row for good. */
+export class RowBook {
+  readonly #rows: Record<RowKind, Map<string, number>> = { service: new Map(), listener: new Map(), backend: new Map() }
+
+  row(kind: RowKind, key: string): number {
+    const rows = this.#rows[kind]
+    const known = rows.get(key)
+    if (known !== undefined) return known
+    const row = rows.size
+    if (row >= MAX_ROWS[kind])
+      throw new BalancerError('BOARD_FULL', `no room for ${kind} ${key}: ${MAX_ROWS[kind]} are in use`)
+    rows.set(key, row)
+    return row
+  }
+}

@@ -1,0 +1,82 @@
+/** What is counted, by name: the closed lists behind every counter on the board. Their order is the layout. */
+
+/** Status classes of an answer; `0` stands for none (the flow ended before one, or has none as TCP). */
+export const CODE_CLASSES = ['none', '1xx', '2xx', '3xx', '4xx', '5xx'] as const
+
+/** Why a request or flow did not end well. */
+export const REASONS = [
+  'bad-request',
+  'too-large',
+  'refused',
+  'client-timeout',
+  'client-closed',
+  'no-backend',
+  'connect-failed',
+  'connect-timeout',
+  'backend-closed',
+  'backend-timeout',
+  'bad-response',
+  'truncated-response',
+  'cut',
+  'internal',
+] as const
+export type Reason = (typeof REASONS)[number]
+
+/** Why a flow was tried again. */
+export const RETRY_REASONS = ['connect-failed', 'connect-timeout', 'stale-connection'] as const
+export type RetryReason = (typeof RETRY_REASONS)[number]
+
+/** Why a TLS handshake with a client failed. */
+export const HANDSHAKE_FAILURES = ['timeout', 'closed', 'protocol', 'other'] as const
+export type HandshakeFailure = (typeof HANDSHAKE_FAILURES)[number]
+
+/** Successful handshakes: version and whether a session was resumed. */
+export const HANDSHAKES = ['TLSv1.2', 'TLSv1.3', 'TLSv1.2 resumed', 'TLSv1.3 resumed'] as const
+
+/** Upper bounds of histogram buckets, seconds; one more bucket counts what is above the last. */
+export const BUCKETS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60] as const
+const BUCKETS_MS = BUCKETS.map((s) => s * 1000)
+export const HISTOGRAM_COLUMNS = BUCKETS.length + 2 // buckets, overflow, sum in seconds
+
+/** Adds one observation of `ms` to the histogram that starts at `base`. */
+export function observe(cells: Float64Array, base: number, ms: number): void {
+  let i = 0
+  while (i < BUCKETS_MS.length && ms > (BUCKETS_MS[i] as number)) i++
+  cells[base + i] = (cells[base + i] as number) + 1
+  const sum = base + BUCKETS.length + 1
+  cells[sum] = (cells[sum] as number) + ms / 1000
+}
+
+/** Lays named groups of columns one after the other. */
+function columns<Name extends string>(groups: Record<Name, number>): { at: Record<Name, number>; width: number } {
+  const at: Partial<Record<Name, number>> = {}
+  let width = 0
+  for (const [name, count] of Object.entries<number>(groups)) {
+    at[name as Name] = width
+    width += count
+  }
+  return { at: at as Record<Name, number>, width }
+}
+
+/** Per service and thread. */
+export const SERVICE = columns({
+  requests: CODE_CLASSES.length,
+  errors: REASONS.length,
+  retries: RETRY_REASONS.length,
+  handshakes: HANDSHAKES.length,
+  handshakeFailures: HANDSHAKE_FAILURES.length,
+  bytesIn: 1,
+  bytesOut: 1,
+  duration: HISTOGRAM_COLUMNS,
+})
+
+/** Per listener and thread. */
+export const LISTENER = columns({ connections: 1 })
+
+/** Per backend and thread. */
+export const BACKEND = columns({
+  requests: CODE_CLASSES.length,
+  connectFailures: 1,
+  response: HISTOGRAM_COLUMNS,
+  connect: HISTOGRAM_COLUMNS,
+})

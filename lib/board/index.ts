@@ -1,0 +1,17 @@
+export { Board, RowBook } from './board.ts'
+export { BackendCell, ListenerCell, ServiceCell } from './cells.ts'
+export {
+  BACKEND,
+  BUCKETS,
+  CODE_CLASSES,
+  HANDSHAKE_FAILURES,
+  HANDSHAKES,
+  type HandshakeFailure,
+  LISTENER,
+  REASONS,
+  RETRY_REASONS,
+  type Reason,
+  type RetryReason,
+  SERVICE,
+} from './columns.ts'
+export { MAX_ROWS, type RowKind } from './layout.ts'

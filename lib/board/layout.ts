@@ -1,0 +1,51 @@
+/** Where everything lies on the board: the one place that knows offsets. */
+import { BACKEND, LISTENER, SERVICE } from './columns.ts'
+
+/** Room is fixed at start and generous: pages that are never touched cost nothing. */
+export const MAX_ROWS = { service: 4096, listener: 8192, backend: 16_384 } as const
+export type RowKind = keyof typeof MAX_ROWS
+
+/** Words (Int32) of the rows that all threads share. A row is one cache line, so that rows don't fight over one. */
+export const ROW_WORDS = 16
+
+/** Words of a service row. */
+export const SERVICE_WORD = { epoch: 0, sequence: 1, active: 2 } as const
+/** Words of a listener row. */
+export const LISTENER_WORD = { active: 0 } as const
+/** Words of a backend row. */
+export const BACKEND_WORD = { state: 0, weight: 1, active: 2 } as const
+
+/** Offsets in words of the shared region. */
+export const SHARED = {
+  service: 0,
+  listener: MAX_ROWS.service * ROW_WORDS,
+  backend: (MAX_ROWS.service + MAX_ROWS.listener) * ROW_WORDS,
+  words: (MAX_ROWS.service + MAX_ROWS.listener + MAX_ROWS.backend) * ROW_WORDS,
+} as const
+
+/** Offsets in words of a thread's own share of the active counts, one word per row. */
+export const SHARE = {
+  service: 0,
+  listener: MAX_ROWS.service,
+  backend: MAX_ROWS.service + MAX_ROWS.listener,
+  words: MAX_ROWS.service + MAX_ROWS.listener + MAX_ROWS.backend,
+} as const
+
+const WIDTH = { service: SERVICE.width, listener: LISTENER.width, backend: BACKEND.width } as const
+
+/** Offsets in cells (Float64) of a thread's own totals. */
+export const TOTALS = {
+  service: 0,
+  listener: MAX_ROWS.service * WIDTH.service,
+  backend: MAX_ROWS.service * WIDTH.service + MAX_ROWS.listener * WIDTH.listener,
+  cells: MAX_ROWS.service * WIDTH.service + MAX_ROWS.listener * WIDTH.listener + MAX_ROWS.backend * WIDTH.backend,
+  width: WIDTH,
+} as const
+
+/** Bytes of one thread's region, and of the whole board. */
+export const THREAD_BYTES = SHARE.words * 4 + TOTALS.cells * 8
+export const boardBytes = (threads: number): number => SHARED.words * 4 + threads * THREAD_BYTES
+
+/** Byte offsets of a thread's share and totals. Both are multiples of 8. */
+export const shareOffset = (thread: number): number => SHARED.words * 4 + thread * THREAD_BYTES
+export const totalsOffset = (thread: number): number => shareOffset(thread) + SHARE.words * 4

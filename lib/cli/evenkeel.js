@@ -1,0 +1,36 @@
+#!/usr/bin/env node
+/** The command `evenkeel`: plain JavaScript, so that an old runtime gets a sentence, or the runtime that npm brought, and no syntax error. */
+import { spawn } from 'node:child_process'
+import { createRequire } from 'node:module'
+
+const NEEDED = [22, 19]
+const [major = 0, minor = 0] = process.versions.node.split('.').map(Number)
+
+if (major > NEEDED[0] || (major === NEEDED[0] && minor >= NEEDED[1])) {
+  const { main } = await import('./index.ts')
+  process.exitCode = await main(process.argv)
+} else {
+  const bundled = findBundled()
+  if (bundled === null) {
+    console.error(
+      `evenkeel needs Node.js ${NEEDED.join('.')} or later; this is ${process.versions.node}, and no bundled runtime was found. Run: npm ci`,
+    )
+    process.exitCode = 1
+  } else {
+    const child = spawn(bundled, process.argv.slice(1), { stdio: 'inherit' })
+    for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGUSR1']) process.on(signal, () => child.kill(signal))
+    child.on('exit', (code, signal) => {
+      process.exitCode = code ?? (signal === null ? 1 : 128)
+    })
+  }
+}
+
+/** The runtime among the optional dependencies, or null. */
+function findBundled() {
+  const require = createRequire(import.meta.url)
+  try {
+    return require.resolve(`node-linux-${process.arch}/bin/node`)
+  } catch {
+    return null
+  }
+}

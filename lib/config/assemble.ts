@@ -1,0 +1,100 @@
+/** Brings the services of all files together under one root, `defaults` merged into each. */
+
+import type { Environment } from './environment.ts'
+import { type Found, findFiles, openSource } from './files.ts'
+import { readYaml } from './reader.ts'
+import { type Finding, type Source, where } from './source.ts'
+import { type Branch, child, type Entry, itemsOf, merge, type Tree, textOf, withEntry, without } from './tree.ts'
+
+export interface Assembly {
+  readonly root: Tree
+  readonly findings: Finding[]
+  readonly sources: Source[]
+  /** Absolute paths of the included files. */
+  readonly files: string[]
+}
+
+/** @param root what the main file says */
+export async function assemble(main: Source, mainPath: string, root: Tree, env: Environment): Promise<Assembly> {
+  const assembly = { root, findings: [], sources: [main], files: [] } as Assembly
+  if (root.kind !== 'map') return assembly
+  const own = root.entries.get('virtualServices')
+  const services = new Map(own?.value.kind === 'map' ? own.value.entries : [])
+  for (const found of await includedFiles(main, mainPath, root, assembly.findings))
+    for (const [name, entry] of await readIncluded(found, env, assembly)) {
+      const first = services.get(name)
+      if (first === undefined) services.set(name, entry)
+      else {
+        const message = `the name ${name} is taken by the service at ${where(first.at)}; give one of them another name`
+        assembly.findings.push({ at: entry.at, path: ['virtualServices', name], message })
+      }
+    }
+  if (own !== undefined && own.value.kind !== 'map') return assembly
+  if (own === undefined && !root.entries.has('include')) return assembly
+  const defaults = child(root, 'defaults')
+  if (defaults?.kind === 'map')
+    for (const [name, entry] of services) services.set(name, { ...entry, value: withDefaults(entry.value, defaults) })
+  const at = own?.at ?? root.at
+  const value: Branch = { kind: 'map', entries: services, at: own?.value.at ?? root.at }
+  return { ...assembly, root: withEntry(root, 'virtualServices', { at, value }) }
+}
+
+/** Default TLS settings are for those services that speak TLS; the others need not opt out. */
+function withDefaults(service: Tree, defaults: Tree): Tree {
+  if (service.kind !== 'map') return service
+  const protocol = textOf(child(service, 'protocol') ?? child(defaults, 'protocol'))
+  const plain = protocol === 'tcp' || protocol === 'udp' || protocol === 'http'
+  return merge(plain ? without(defaults, 'tls') : defaults, service)
+}
+
+async function includedFiles(main: Source, mainPath: string, root: Branch, findings: Finding[]): Promise<Found[]> {
+  const include = child(root, 'include')
+  const files = new Map<string, Found>()
+  for (const [i, item] of (include?.kind === 'list' ? itemsOf(include) : [include]).entries()) {
+    const pattern = textOf(item)
+    if (item === undefined || pattern === undefined) continue
+    const found = await findFiles(pattern, main)
+    const path = include?.kind === 'list' ? ['include', i] : ['include']
+    if (typeof found === 'string') findings.push({ at: item.at, path, message: found })
+    else for (const file of found) if (file.path !== mainPath && !files.has(file.path)) files.set(file.path, file)
+  }
+  return [...files.values()]
+}
+
+/** @returns the services of one included file, which may hold nothing else */
+async function readIncluded(found: Found, env: Environment, assembly: Assembly): Promise<Iterable<[string, Entry]>> {
+  const { findings } = assembly
+  const { source, refused } = await openSource(found.path, found.name)
+  assembly.sources.push(source)
+  assembly.files.push(found.path)
+  const start = { source, offset: refused?.offset ?? 0 }
+  if (refused !== undefined) {
+    findings.push({ at: start, path: [], message: refused.message })
+    return []
+  }
+  const read = readYaml(source, env)
+  findings.push(...read.findings)
+  if (read.tree === null || isEmpty(read.tree)) return []
+  if (read.tree.kind !== 'map') {
+    findings.push({ at: read.tree.at, path: [], message: 'expected a map with the key virtualServices' })
+    return []
+  }
+  for (const [key, entry] of read.tree.entries) {
+    if (key === 'virtualServices') continue
+    const leaf = entry.value.kind === 'leaf' ? entry.value : undefined
+    if (key !== 'version') {
+      const message = `\`${key}\` is not for an included file, which may have version and virtualServices only`
+      findings.push({ at: entry.at, path: [key], message })
+    } else if (leaf?.broken !== true && leaf?.value !== 1) {
+      findings.push({ at: entry.value.at, path: [key], message: 'must be 1, the version of this file format' })
+    }
+  }
+  const services = child(read.tree, 'virtualServices')
+  if (services === undefined || isEmpty(services)) return []
+  if (services.kind === 'map') return services.entries
+  findings.push({ at: services.at, path: ['virtualServices'], message: 'expected a map of services by name' })
+  return []
+}
+
+/** Nothing written, or what is known to be wrong already. */
+const isEmpty = (tree: Tree): boolean => tree.kind === 'leaf' && tree.value === null

@@ -1,0 +1,138 @@
+/**
+ * The rules that join several options. They read the tree, not the parsed result, so that a mistake in one option
+ * hides none elsewhere; a value that is wrong by itself is passed over.
+ */
+import { formatAddress, parseAddressRange } from '../core/index.ts'
+import { canonicalHost, checkListeners } from './listeners.ts'
+import { durationMs } from './scalars.ts'
+import type { Finding, Place } from './source.ts'
+import { child, type Entry, itemsOf, type Tree, textOf } from './tree.ts'
+
+const MAX_SERVICES = 4096 // rows of the board
+const HEALTH_INTERVAL_MS = 2000 // the defaults of the schema, where only the other of the two is set
+const HEALTH_TIMEOUT_MS = 1000
+
+export function check(root: Tree): Finding[] {
+  const services = [...servicesOf(root)]
+  const findings = [...checkAdmin(root), ...checkListeners(root)]
+  const extra = services[MAX_SERVICES]
+  if (extra !== undefined) {
+    const message = `${services.length} services are more than ${MAX_SERVICES}`
+    findings.push({ at: extra[1].at, path: ['virtualServices', extra[0]], message })
+  }
+  for (const [name, entry] of services)
+    for (const { at, path, message } of [
+      ...checkTls(entry),
+      ...checkNames(entry.value),
+      ...checkTimes(child(entry.value, 'health')),
+    ])
+      findings.push({ at, path: ['virtualServices', name, ...path], message })
+  return findings
+}
+
+function servicesOf(root: Tree): Iterable<[string, Entry]> {
+  const services = child(root, 'virtualServices')
+  return services?.kind === 'map' ? services.entries : []
+}
+
+function checkAdmin(root: Tree): Finding[] {
+  const admin = root.kind === 'map' ? root.entries.get('admin') : undefined
+  const listen = textOf(child(admin?.value, 'listen'))
+  if (admin === undefined || listen === undefined) return []
+  const range = parseAddressRange(listen)
+  if (typeof range === 'string' || /^127\.|^::1$/.test(canonicalHost(range.host))) return []
+  const token = child(admin.value, 'token')
+  if (token !== undefined && (token.kind !== 'leaf' || token.broken === true || token.value !== '')) return []
+  const message = `is required because ${listen} is not a loopback address`
+  return [{ at: token?.at ?? admin.at, path: ['admin', 'token'], message }]
+}
+
+function checkTls({ at, value: service }: Entry): Finding[] {
+  const protocol = textOf(child(service, 'protocol'))
+  const tls = service.kind === 'map' ? service.entries.get('tls') : undefined
+  if ((protocol === 'tls' || protocol === 'https') && tls === undefined)
+    return [{ at, path: ['tls'], message: `is missing: protocol ${protocol} needs tls.certificates` }]
+  if (tls === undefined || (protocol !== 'tcp' && protocol !== 'udp' && protocol !== 'http')) return []
+  const meant = { tcp: '; did you mean tls?', http: '; did you mean https?', udp: '' }[protocol]
+  return [{ at: tls.at, path: ['tls'], message: `protocol ${protocol} has no tls${meant}` }]
+}
+
+function checkNames(service: Tree): Finding[] {
+  const findings: Finding[] = []
+  const seen = new Map<string, number>()
+  for (const [i, item] of itemsOf(child(service, 'backends')).entries()) {
+    const { name, at, path } = nameOf(item)
+    if (name === undefined) continue
+    const first = seen.get(name)
+    if (first === undefined) seen.set(name, i)
+    else {
+      const message = `the name ${name} is taken by backends[${first}]; give one of them another name`
+      findings.push({ at, path: ['backends', i, ...path], message })
+    }
+  }
+  return findings
+}
+
+function nameOf(backend: Tree): { name: string | undefined; at: Place; path: readonly string[] } {
+  const own = child(backend, 'name')
+  if (own !== undefined) return { name: textOf(own), at: own.at, path: ['name'] }
+  const address = backend.kind === 'leaf' ? backend : child(backend, 'address')
+  const range = parseAddressRange(textOf(address) ?? '')
+  return {
+    name: typeof range === 'string' ? undefined : formatAddress(range.host, range.first),
+    at: address?.at ?? backend.at,
+    path: [],
+  }
+}
+
+function checkTimes(health: Tree | undefined): Finding[] {
+  const interval = msOf(child(health, 'interval'), HEALTH_INTERVAL_MS)
+  const timeout = child(health, 'timeout')
+  if (timeout === undefined || interval === undefined) return []
+  const ms = msOf(timeout, HEALTH_TIMEOUT_MS)
+  if (ms === undefined || ms <= interval * 10) return []
+  return [
+    { at: timeout.at, path: ['health', 'timeout'], message: `${textOf(timeout)} is more than ten times the interval` },
+  ]
+}
+
+function msOf(tree: Tree | undefined, fallback: number): number | undefined {
+  if (tree === undefined) return fallback
+  const ms = tree.kind === 'leaf' && typeof tree.value === 'string' && !tree.broken ? durationMs(tree.value) : undefined
+  return typeof ms === 'number' ? ms : undefined
+}
+
+/** What is allowed and yet has no effect. */
+export function warn(root: Tree): Finding[] {
+  const findings: Finding[] = []
+  const services = [...servicesOf(root)]
+  if (services.length === 0)
+    findings.push({ at: root.at, path: ['virtualServices'], message: 'there are no services: nothing will be served' })
+  for (const [name, { value: service }] of services) {
+    const protocol = textOf(child(service, 'protocol')) ?? ''
+    const probe = textOf(child(child(service, 'health'), 'type')) ?? 'tcp'
+    const idle = (path: readonly string[], message: string) => {
+      const at = ownEntry(root, service, path)
+      if (at !== undefined) findings.push({ at, path: ['virtualServices', name, ...path], message })
+    }
+    if (protocol !== 'http' && protocol !== 'https') idle(['http'], `has no effect with protocol ${protocol}`)
+    if (probe !== 'http' && probe !== 'https')
+      for (const key of ['path', 'method', 'host', 'headers', 'expect', 'body'])
+        idle(['health', key], `has no effect with type ${probe}`)
+    if (probe !== 'https') idle(['health', 'tls'], `has no effect with type ${probe}`)
+  }
+  return findings
+}
+
+/** Where the service itself sets a key. What comes from `defaults` is meant for those services that can use it. */
+function ownEntry(root: Tree, service: Tree, path: readonly string[]): Place | undefined {
+  let entry: Entry | undefined
+  let common: Tree | undefined = child(root, 'defaults')
+  let tree: Tree | undefined = service
+  for (const key of path) {
+    entry = tree?.kind === 'map' ? tree.entries.get(key) : undefined
+    common = child(common, key)
+    tree = entry?.value
+  }
+  return entry === undefined || tree === common ? undefined : entry.at
+}

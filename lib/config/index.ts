@@ -1,0 +1,6 @@
+export { configurationReference, jsonSchema } from './document.ts'
+export { type LoadOptions, type LoadResult, loadConfig, loadConfigText } from './load.ts'
+export { redact } from './redact.ts'
+export { problemsToJson, renderProblems } from './render.ts'
+export type { AccessLogConfig, BackendConfig, Config, HealthConfig, ServiceConfig } from './schema.ts'
+export type { Problem } from './source.ts'

@@ -1,0 +1,105 @@
+/** Loads the configuration: files to a checked `Config`, or every problem that they have. */
+import { dirname, resolve } from 'node:path'
+import { assemble } from './assemble.ts'
+import { check, warn } from './checks.ts'
+import type { Environment } from './environment.ts'
+import { explain, type Issue } from './explain.ts'
+import { openSource } from './files.ts'
+import type { Path } from './path.ts'
+import { readYaml } from './reader.ts'
+import { type Config, configSchema, defaultsSchema, serviceSchema } from './schema.ts'
+import { type Finding, type Problem, Source, toProblems } from './source.ts'
+import { child, type Leaf, locate, type Tree, toData, without } from './tree.ts'
+
+export interface LoadOptions {
+  /** What `${NAME}` is taken from. Default: the environment of the process. */
+  readonly env?: Environment
+}
+
+/** `files`: absolute paths of all files that were read or tried, the main one first. */
+export type LoadResult =
+  | { ok: true; config: Config; files: string[]; warnings: Problem[] }
+  | { ok: false; problems: Problem[]; files: string[] }
+
+/** Never rejects because of what the files hold. */
+export async function loadConfig(file: string, options: LoadOptions = {}): Promise<LoadResult> {
+  const path = resolve(file)
+  const { source, refused } = await openSource(path, file)
+  if (refused === undefined) return loadSource(source, path, options)
+  const at = { source, offset: refused.offset }
+  return { ok: false, problems: toProblems([{ at, path: [], message: refused.message }], [source]), files: [path] }
+}
+
+/** @param name the file that the text would be written to: for problems, and what relative paths are relative to */
+export function loadConfigText(text: string, name: string, options: LoadOptions = {}): Promise<LoadResult> {
+  const path = resolve(name)
+  return loadSource(new Source(name, dirname(path), text.replace(/^\ufeff/, '')), path, options)
+}
+
+async function loadSource(main: Source, path: string, options: LoadOptions): Promise<LoadResult> {
+  const env = options.env ?? process.env
+  const read = readYaml(main, env)
+  if (read.tree === null) return { ok: false, problems: toProblems(read.findings, [main]), files: [path] }
+  const { root, findings, sources, files } = await assemble(main, path, read.tree, env)
+  const parsed = parse(root)
+  const wrong = [...read.findings, ...findings, ...parsed.findings, ...check(root)]
+  const all = [path, ...files]
+  if (parsed.config === null || wrong.length > 0) return { ok: false, problems: toProblems(wrong, sources), files: all }
+  const config = withAbsolutePaths(parsed.config, root)
+  return { ok: true, config, files: all, warnings: toProblems(warn(root), sources) }
+}
+
+function parse(root: Tree): { config: Config | null; findings: readonly Finding[] } {
+  if (root.kind === 'leaf' && root.value === null && root.broken !== true) {
+    const message = 'the file is empty; it needs version and virtualServices'
+    return { config: null, findings: [{ at: root.at, path: [], message }] }
+  }
+  const asText = new Set<Leaf>()
+  for (;;) {
+    const result = configSchema.safeParse(toData(without(root, 'defaults'), asText), { error: () => '' })
+    const issues = result.error?.issues ?? []
+    const explained = explain(root, [
+      ...issues,
+      ...issues.flatMap((issue) => issuesUnderBadName(issue, root, asText)),
+      ...issuesOfDefaults(root, asText),
+    ])
+    const known = asText.size
+    for (const leaf of explained.asText) asText.add(leaf)
+    if (asText.size === known) return { config: result.data ?? null, findings: explained.findings }
+  }
+}
+
+/** Apart from the rest: what is missing in them makes no configuration invalid, and no service may use them. */
+function issuesOfDefaults(root: Tree, asText: ReadonlySet<Leaf>): Issue[] {
+  const defaults = child(root, 'defaults')
+  if (defaults === undefined) return []
+  const result = defaultsSchema.safeParse(toData(defaults, asText), { error: () => '' })
+  return (result.error?.issues ?? []).map((issue) => ({ ...issue, path: ['defaults', ...issue.path] }))
+}
+
+/** The schema passes over a service with a name that is not allowed; what is wrong in it is to be told as well. */
+function issuesUnderBadName(issue: Issue, root: Tree, asText: ReadonlySet<Leaf>): Issue[] {
+  if (issue.code !== 'invalid_key' || issue.path[0] !== 'virtualServices' || issue.path.length !== 2) return []
+  const { tree } = locate(root, issue.path as Path)
+  const result = serviceSchema.safeParse(toData(tree, asText), { error: () => '' })
+  return (result.error?.issues ?? []).map((inner) => ({ ...inner, path: [...issue.path, ...inner.path] }))
+}
+
+/** Files named by the configuration, relative to the folder of the file that names them. */
+function withAbsolutePaths(config: Config, root: Tree): Config {
+  const absolute = (file: string, path: Path) => resolve(locate(root, path).tree.at.source.folder, file)
+  const { path: log } = config.accessLog
+  if (log !== 'stdout') config.accessLog.path = absolute(log, ['accessLog', 'path'])
+  for (const [name, service] of Object.entries(config.virtualServices)) {
+    const path = ['virtualServices', name]
+    for (const [i, row] of (service.tls?.certificates ?? []).entries()) {
+      row.cert = absolute(row.cert, [...path, 'tls', 'certificates', i, 'cert'])
+      row.key = absolute(row.key, [...path, 'tls', 'certificates', i, 'key'])
+    }
+    const { tls } = service.health
+    if (tls.ca !== undefined) tls.ca = absolute(tls.ca, [...path, 'health', 'tls', 'ca'])
+  }
+  // Both have done their work: a change of how services are written is no change of the services.
+  const { defaults: _defaults, include: _include, ...rest } = config
+  return rest
+}

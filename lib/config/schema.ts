@@ -1,0 +1,348 @@
+/**
+ * The one declaration of every option: type, bounds, default, help text. JSON Schema and documentation come from it.
+ * What joins several options is in checks.ts.
+ */
+import { isIP } from 'node:net'
+import { z } from 'zod'
+import { backendAddress, cidr, duration, listenAddress, percentage, size, statusList } from './scalars.ts'
+
+/** A key that is part of the contract and refused until its feature is built. */
+const later = (what: string) =>
+  z
+    .unknown()
+    .refine((value) => value === undefined, { message: `${what} is not available yet` })
+    .optional()
+    .meta({ description: `${what}. Not available yet: refused when set.`, deprecated: true })
+
+/** A closed list of words of which some are refused until they are built. */
+const words = <const All extends readonly [string, ...string[]]>(all: All, available: readonly All[number][]) =>
+  z
+    .enum(all)
+    .superRefine((value, context) => {
+      if (available.includes(value)) return
+      context.addIssue({ code: 'custom', message: `${value} is not available yet; available: ${available.join(', ')}` })
+    })
+    .meta({ unavailable: all.filter((word) => !available.includes(word)) })
+
+const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/ // RFC 9110 §5.6.2
+const token = (what: string) => z.string().regex(TOKEN, `is not a valid ${what}`).max(64)
+const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/
+const name = () =>
+  z
+    .string()
+    .regex(NAME, 'a name has letters, digits, ".", "_" and "-", starts with a letter or digit, and is at most 63 long')
+const fieldValue = () =>
+  z.string().regex(/^[\t\x20-\x7e\x80-\xff]*$/, 'a header value has no line breaks or control characters')
+
+const certificate = z.strictObject({
+  cert: z
+    .string()
+    .min(1)
+    .describe('PEM file with the certificate and its chain, leaf first. Relative to the folder of the configuration.'),
+  key: z.string().min(1).describe('PEM file with the private key.'),
+  pfx: later('PKCS#12'),
+  passphrase: later('A passphrase'),
+})
+
+const tls = z.strictObject({
+  certificates: z
+    .array(certificate)
+    .min(1, 'one certificate is needed')
+    .max(1, 'several certificates in one service are not available yet')
+    .describe('The certificate of this service.'),
+  minVersion: z.enum(['TLSv1.2', 'TLSv1.3']).default('TLSv1.2').describe('Oldest protocol version accepted.'),
+})
+
+const health = z.strictObject({
+  type: words(
+    [
+      'none',
+      'tcp',
+      'http',
+      'https',
+      'tls',
+      'udp',
+      'dns',
+      'smtp',
+      'imap',
+      'pop3',
+      'ldap',
+      'radius',
+      'redis',
+      'postgres',
+      'mysql',
+      'exec',
+    ],
+    ['none', 'tcp', 'http', 'https'],
+  )
+    .default('tcp')
+    .describe('What is asked of a backend. `none`: it counts as passing always.'),
+  port: z.int().min(1).max(65_535).optional().describe("Port to probe. Default: the backend's own."),
+  path: z
+    .string()
+    .regex(/^\/[\x21-\x7e]*$/, 'a path starts with / and has no spaces')
+    .default('/')
+    .describe('Path of an http probe.'),
+  method: z.enum(['GET', 'HEAD', 'OPTIONS', 'POST']).default('GET').describe('Method of an http probe.'),
+  host: z.string().min(1).max(255).optional().describe("Host field of an http probe. Default: the backend's address."),
+  headers: z.record(token('header name'), fieldValue()).default({}).describe('More fields of an http probe.'),
+  expect: statusList().prefault('200-399').describe('Status codes that pass.'),
+  body: z.string().min(1).max(1024).optional().describe('Text that the first 64 KiB of the answer must contain.'),
+  tls: z
+    .strictObject({
+      serverName: z
+        .string()
+        .min(1)
+        .max(253)
+        .optional()
+        .describe('Name sent as SNI and checked. Default: `host`, else none.'),
+      ca: z
+        .string()
+        .min(1)
+        .optional()
+        .describe('PEM file with the authorities that may sign. Default: those of the runtime.'),
+      insecureSkipVerify: z.boolean().default(false).describe('Accept any certificate.'),
+    })
+    .prefault({})
+    .describe('For `type: https`.'),
+  interval: duration({ min: '50ms' }).prefault('2s').describe('Time between two probes while up.'),
+  fastInterval: duration({ min: '50ms' })
+    .prefault('1s')
+    .describe('The same while in transition (some results seen, not yet enough).'),
+  downInterval: duration({ min: '50ms' }).prefault('5s').describe('The same while down.'),
+  timeout: duration({ min: '10ms' }).prefault('1s').describe('Time for one probe, connect included.'),
+  rise: z
+    .int()
+    .min(1)
+    .max(100)
+    .default(2)
+    .describe('Passes in a row until a failing backend counts as passing. The very first result counts at once.'),
+  fall: z.int().min(1).max(100).default(3).describe('Failures in a row until a passing backend counts as failing.'),
+  jitter: percentage().prefault('5%').describe('Random part of each interval, so that probes do not bunch.'),
+  startGrace: duration().prefault('2s').describe('How long new flows wait for the first result of any backend.'),
+})
+
+const timeouts = z.strictObject({
+  connect: duration({ min: '10ms' }).prefault('2s').describe('To connect to a backend.'),
+  handshake: duration({ min: '100ms' }).prefault('10s').describe('For the TLS handshake of a client.'),
+  head: duration({ min: '100ms' })
+    .prefault('10s')
+    .describe('For the whole head of a request, from its first byte (from the accept for the first). 408.'),
+  body: duration({ min: '100ms' })
+    .prefault('30s')
+    .describe('Between two pieces of a body, from or to either side. 408 or 504.'),
+  firstByte: duration({ min: '100ms' })
+    .prefault('60s')
+    .describe("From the end of the request to the backend's first byte. 504."),
+  keepAlive: duration().prefault('60s').describe('Idle client connection between two requests.'),
+  backendIdle: duration()
+    .prefault('4s')
+    .describe(
+      'Idle connection to a backend kept for reuse. A second less than `Keep-Alive: timeout` when the backend says less.',
+    ),
+  idle: duration({ min: '100ms' }).prefault('1h').describe('A TCP or TLS flow without a byte in either direction.'),
+  tunnel: duration({ min: '100ms' }).prefault('1h').describe('A WebSocket without a byte in either direction.'),
+})
+
+const http = z.strictObject({
+  engine: words(['native', 'http-proxy'], ['native']).default('native').describe('Which HTTP engine serves.'),
+  host: z
+    .union(
+      [
+        z.enum(['preserve', 'backend']),
+        z.strictObject({
+          literal: z
+            .string()
+            .regex(/^[\x21-\x7e]+$/, 'is not a host')
+            .describe('The text to send.'),
+        }),
+      ],
+      { error: 'expected preserve, backend or { literal: name }' },
+    )
+    .default('preserve')
+    .describe(
+      'The Host field towards the backend: as the client sent it, the address of the backend, or a fixed text.',
+    ),
+  via: z
+    .union([token('pseudonym'), z.literal(false)], { error: 'expected a name or false' })
+    .default('evenkeel')
+    .describe('Name in the Via field of requests; `false`: none.'),
+  requestId: z
+    .union([token('header name'), z.literal(false)], { error: 'expected a header name or false' })
+    .default('X-Request-Id')
+    .describe("Field with the request's id, towards the backend; `false`: none."),
+  forwarded: z.boolean().default(false).describe('Add the Forwarded field (RFC 7239) too.'),
+  trustedProxies: z.array(cidr()).max(256).default([]).describe('Peers whose forwarding fields are believed.'),
+  upgrades: z
+    .array(token('protocol'))
+    .max(8)
+    .default(['websocket'])
+    .describe('Protocols that Upgrade may name; `h2c` never.'),
+  allowTrace: z.boolean().default(false).describe('Pass TRACE on instead of answering 405.'),
+  maxTarget: size({ min: 64, max: 32_768 }).prefault('8KiB').describe('Longest request target. 414.'),
+  maxHead: size({ min: 256, max: 65_536 }).prefault('32KiB').describe('All fields of a head together. 431.'),
+  maxFields: z.int().min(1).max(1000).default(100).describe('Number of fields in a head. 431.'),
+  maxBody: size().optional().describe('Longest request body; more is answered with 413. Default: no limit.'),
+  maxIdleBackendConnections: z
+    .int()
+    .min(0)
+    .max(10_000)
+    .default(256)
+    .describe('Idle connections kept per backend and data thread.'),
+})
+
+const backendObject = z.strictObject({
+  name: name().optional().describe('Stable name. Default: the address.'),
+  address: backendAddress().describe('Where it listens.'),
+  weight: z.int().min(0).max(256).default(1).describe('Share of new flows; 0: none.'),
+  admin: z.enum(['ready', 'drain', 'maintenance']).default('ready').describe('What the operator wants of it.'),
+  maxConnections: later('maxConnections'),
+  backup: z
+    .literal(false, { error: 'backup: true is not available yet' })
+    .default(false)
+    .describe('Used only when no other backend is eligible. Only `false` is available yet.'),
+})
+
+const backend = z
+  .union([backendAddress(), backendObject], { error: 'expected an address or { name, address, weight, … }' })
+  .transform((value) => {
+    const row = 'host' in value ? { address: value, weight: 1, admin: 'ready' as const } : value
+    const { host, port } = row.address
+    return {
+      name:
+        'name' in row && row.name !== undefined
+          ? row.name
+          : host.includes(':')
+            ? `[${host}]:${port}`
+            : `${host}:${port}`,
+      host,
+      port,
+      weight: row.weight,
+      admin: row.admin,
+    }
+  })
+
+export const serviceShape = {
+  listen: z
+    .array(listenAddress())
+    .min(1, 'at least one address is needed')
+    .max(64)
+    .describe('Addresses and ports, or ranges of ports, to accept on.'),
+  protocol: words(['tcp', 'tls', 'udp', 'http', 'https'], ['tcp', 'tls', 'http', 'https']).describe(
+    'tcp: relayed. tls: terminated, then relayed. http, https: request by request.',
+  ),
+  tls: tls.optional().describe('Needed for `tls` and `https`.'),
+  balance: words(
+    ['round-robin', 'least-connections', 'least-load', 'least-time', 'random-two', 'hash'],
+    ['round-robin', 'least-connections', 'random-two'],
+  )
+    .default('round-robin')
+    .describe('How a backend is chosen.'),
+  affinity: z
+    .strictObject({
+      type: words(['none', 'source-ip', 'header', 'cookie'], ['none'])
+        .default('none')
+        .describe('By what a client is known.'),
+      name: later('Affinity'),
+      fallback: later('Affinity'),
+      mode: later('Affinity'),
+      prefix4: later('Affinity'),
+      prefix6: later('Affinity'),
+      timeout: later('Affinity'),
+      group: later('Affinity'),
+    })
+    .prefault({})
+    .describe('How a client is kept on its backend. Only `none` is available yet.'),
+  health: health.prefault({}).describe('The probe of the backends.'),
+  drain: z
+    .strictObject({
+      timeout: duration()
+        .prefault('300s')
+        .describe('How long flows on a draining backend may go on; then they are cut.'),
+    })
+    .prefault({})
+    .describe('What happens to flows on a backend that gets no new ones.'),
+  timeouts: timeouts.prefault({}).describe('Limits in time.'),
+  retries: z
+    .int()
+    .min(0)
+    .max(10)
+    .default(2)
+    .describe('Further tries of a flow or request on another backend, where a retry is safe.'),
+  http: http.prefault({}).describe('Only for `http` and `https`.'),
+  allDown: words(['fail', 'panic', 'sorry'], ['fail'])
+    .default('fail')
+    .describe('When no backend is eligible. `fail`: 503, or the connection is closed.'),
+  backends: z.array(backend).min(1, 'at least one backend is needed').max(4096).describe('Where flows go.'),
+  load: later('load'),
+  routes: later('routes'),
+  filters: later('filters'),
+  outliers: later('outliers'),
+  queue: later('queue'),
+  slowStart: later('slowStart'),
+  datapath: later('datapath'),
+}
+
+export const serviceSchema = z.strictObject(serviceShape)
+export const defaultsSchema = z.strictObject(z.object(serviceShape).partial().shape)
+
+const admin = z.strictObject({
+  listen: z
+    .string()
+    .regex(/^(\[[0-9a-fA-F:.]+\]|[0-9.]+):\d{1,5}$/, 'is not an address and port; write 127.0.0.1:9600')
+    .refine(
+      (text) =>
+        isIP(text.slice(0, text.lastIndexOf(':')).replace(/^\[|\]$/g, '')) !== 0 &&
+        Number(text.slice(text.lastIndexOf(':') + 1)) <= 65_535,
+      'is not an address and port; write 127.0.0.1:9600',
+    )
+    .default('127.0.0.1:9600')
+    .describe('Admin API, /metrics, /livez, /readyz.'),
+  token: z.string().max(512).default('').describe('Bearer token. Required as soon as the address is not loopback.'),
+})
+
+export const configSchema = z.strictObject({
+  version: z
+    .literal(1, { error: 'must be 1, the version of this file format' })
+    .describe('Version of the file format.'),
+  include: z
+    .union([z.string().min(1), z.array(z.string().min(1)).max(256)], { error: 'expected a glob or a list of globs' })
+    .optional()
+    .describe('Globs of further files whose virtualServices are added. Relative to the folder of this file.'),
+  appliance: z
+    .strictObject({
+      threads: z
+        .union([z.literal('auto'), z.int().min(1).max(32)], { error: 'expected auto or a number from 1 to 32' })
+        .default('auto')
+        .describe('Data threads. `auto`: one per core.'),
+      stateFile: later('stateFile'),
+      drain: z
+        .strictObject({
+          timeout: duration().prefault('30s').describe('How long SIGTERM lets flows finish before they are cut.'),
+        })
+        .prefault({})
+        .describe('What SIGTERM does to flows.'),
+    })
+    .prefault({})
+    .describe('The process as a whole.'),
+  admin: admin.prefault({}).describe('The admin listener.'),
+  accessLog: z
+    .strictObject({
+      path: z.string().min(1).default('stdout').describe('A file, or `stdout`. SIGUSR1 opens it again.'),
+      format: z.enum(['json', 'common', 'combined', 'off']).default('json').describe('Format of a line.'),
+    })
+    .prefault({})
+    .describe('One line per request or flow.'),
+  defaults: defaultsSchema
+    .optional()
+    .describe(
+      'Merged under every service: a key that a service sets itself wins, objects are merged key by key, lists are replaced.',
+    ),
+  virtualServices: z.record(name(), serviceSchema).describe('The services, by name.'),
+})
+
+export type Config = z.output<typeof configSchema>
+export type ServiceConfig = Config['virtualServices'][string]
+export type BackendConfig = ServiceConfig['backends'][number]
+export type HealthConfig = ServiceConfig['health']
+export type AccessLogConfig = Config['accessLog']

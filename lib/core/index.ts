@@ -1,0 +1,14 @@
+export { type Address, type AddressRange, formatAddress, parseAddressRange } from './address.ts'
+export { type Clock, ManualClock, systemClock } from './clock.ts'
+export { BalancerError, codeOf, ERRORS, type ErrorCode, type ErrorSource, messageOf } from './errors.ts'
+export {
+  type HttpConnect,
+  HttpFailure,
+  type HttpFailureReason,
+  type HttpRequest,
+  type HttpResponse,
+  httpRequest,
+} from './http-client.ts'
+export type { Latin1 } from './latin1.ts'
+export { createLogger, type LogDestination, type Logger, openLogDestination } from './logger.ts'
+export { Deadline, type DeadlineOwner, DeadlineWheel } from './timers.ts'

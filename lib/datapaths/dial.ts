@@ -1,0 +1,70 @@
+/** Connects to a backend within a time, once. */
+import { connect } from 'node:net'
+import { codeOf, Deadline, type DeadlineOwner, type DeadlineWheel } from '../core/index.ts'
+import type { Backend } from '../pool/index.ts'
+import { connectHandle, handleWires } from './handle-wire.ts'
+import { SocketWire } from './socket-wire.ts'
+import { idleSink, type Wire } from './wire.ts'
+
+/** `code`: '' on success, `ETIMEDOUT` when the time was up, else the system's code. */
+export type Dialled = (wire: Wire | null, code: string) => void
+
+export class Dial implements DeadlineOwner {
+  readonly #backend: Backend
+  readonly #done: Dialled
+  readonly #deadline: Deadline
+  readonly #cancel: () => void
+  readonly #startedAt = performance.now()
+  #settled = false
+
+  /** `done` is never called before the constructor returned. */
+  constructor(backend: Backend, wheel: DeadlineWheel, timeoutMs: number, done: Dialled) {
+    this.#backend = backend
+    this.#done = done
+    this.#deadline = new Deadline(wheel, this)
+    this.#deadline.set(timeoutMs)
+    const settle: Dialled = (wire, code) => this.#settle(wire, code)
+    this.#cancel = handleWires
+      ? connectHandle(backend.host, backend.port, settle)
+      : connectSocket(backend.host, backend.port, settle)
+  }
+
+  onDeadline(): void {
+    this.#cancel()
+    this.#settle(null, 'ETIMEDOUT')
+  }
+
+  /** Gives up without a word. */
+  cancel(): void {
+    if (this.#settled) return
+    this.#settled = true
+    this.#deadline.release()
+    this.#cancel()
+  }
+
+  #settle(wire: Wire | null, code: string): void {
+    if (this.#settled) return
+    this.#settled = true
+    this.#deadline.release()
+    if (wire === null) this.#backend.cell.connectFailure()
+    else this.#backend.cell.connected(performance.now() - this.#startedAt)
+    this.#done(wire, code)
+  }
+}
+
+function connectSocket(host: string, port: number, done: Dialled): () => void {
+  const socket = connect({ host, port, allowHalfOpen: true, noDelay: true })
+  const failed = (error: Error): void => done(null, codeOf(error))
+  socket.once('error', failed)
+  socket.once('connect', () => {
+    const wire = new SocketWire(socket)
+    wire.sink = idleSink
+    socket.off('error', failed)
+    done(wire, '')
+  })
+  return () => {
+    socket.off('error', failed)
+    socket.on('error', () => {}) // what it says of a connection given up interests nobody
+    socket.destroy()
+  }
+}

@@ -1,0 +1,125 @@
+/** One direction of one message's body: how it is framed on both sides, what is left, and the writing of it. */
+import type { Wire } from '../wire.ts'
+import { ChunkDecoder } from './chunked.ts'
+
+export type BodyKind = 'none' | 'length' | 'chunked' | 'close'
+
+const TEXT_BYTES = 16 * 1024 // up to here a body goes out as text, joined to the head: one write (measured against two)
+const BULK_BYTES = 64 * 1024 // more to come than one shared read: a buffer of its own pays
+const SIZE_LINE = 20 // room for a chunk's size line in front of its data
+const scratch = Buffer.allocUnsafeSlow(TEXT_BYTES + 64)
+
+export class Body {
+  readonly kind: BodyKind
+  /** As its head says; 0 where that does not say. */
+  readonly length: number
+  /** Towards the other side it is chunked. */
+  readonly chunkOut: boolean
+  readonly #decoder: ChunkDecoder | null
+  #left: number
+  #bulk = false
+  /** Bytes of content so far, without framing. */
+  bytes = 0
+  done: boolean
+  /** What was wrong with its framing, or ''. */
+  problem = ''
+  /** The last write has not drained: the source must pause. */
+  blocked = false
+
+  constructor(kind: BodyKind, length: number, chunkOut: boolean) {
+    this.kind = kind
+    this.length = kind === 'length' ? length : 0
+    this.chunkOut = chunkOut
+    this.#decoder = kind === 'chunked' ? new ChunkDecoder() : null
+    this.#left = kind === 'length' ? length : Number.MAX_SAFE_INTEGER
+    this.done = kind === 'none' || (kind === 'length' && length === 0)
+  }
+
+  /**
+   * Takes what belongs to the body from `buf[start..end)`, which `from` has just read, and writes it to `to` behind
+   * `prefix`. Answers where the body's bytes end; `done`, `blocked` and `problem` tell the rest.
+   */
+  relay(buf: Buffer, start: number, end: number, from: Wire, to: Wire, prefix: string): number {
+    if (this.#decoder !== null || this.chunkOut) return this.#reframe(buf, start, end, to, prefix)
+    const take = this.done ? 0 : Math.min(this.#left, end - start)
+    const stop = start + take
+    this.bytes += take
+    this.#left -= take
+    if (this.#left === 0) this.done = true
+    let flowed = true
+    if (take <= TEXT_BYTES) {
+      if (take > 0 || prefix !== '') flowed = to.writeText(take === 0 ? prefix : prefix + buf.latin1Slice(start, stop))
+    } else {
+      if (prefix !== '') to.writeText(prefix)
+      flowed = from.owned ? to.writeOwned(buf, start, stop) : to.write(buf, start, stop)
+    }
+    if (this.#bulk === this.#left < BULK_BYTES) {
+      this.#bulk = !this.#bulk
+      from.bulk(this.#bulk, flowed)
+    }
+    this.blocked = !flowed
+    return stop
+  }
+
+  /** Decodes and frames anew: all data of one read becomes one chunk. */
+  #reframe(buf: Buffer, start: number, end: number, to: Wire, prefix: string): number {
+    const small = end - start <= TEXT_BYTES
+    const out = small ? scratch : Buffer.allocUnsafe(end - start + 64)
+    let at = SIZE_LINE
+    let p = start
+    const decoder = this.#decoder
+    while (p < end && !this.done && this.problem === '') {
+      let dataStart = p
+      let dataEnd = end
+      if (decoder === null) {
+        dataEnd = p + Math.min(this.#left, end - p)
+        p = dataEnd
+        this.#left -= dataEnd - dataStart
+        this.done = this.#left === 0
+      } else {
+        p = decoder.step(buf, p, end)
+        dataStart = decoder.dataStart
+        dataEnd = decoder.dataEnd
+        this.done = decoder.done
+        this.problem = decoder.problem
+      }
+      if (dataEnd > dataStart) at += buf.copy(out, at, dataStart, dataEnd)
+    }
+    const length = at - SIZE_LINE
+    this.bytes += length
+    let first = SIZE_LINE
+    if (this.chunkOut) {
+      if (length > 0) {
+        const line = `${length.toString(16)}\r\n`
+        first -= line.length
+        out.latin1Write(line, first)
+        at += out.latin1Write('\r\n', at)
+      }
+      if (this.done && this.problem === '') at += out.latin1Write('0\r\n\r\n', at)
+    }
+    let flowed = true
+    if (small) {
+      if (at > first || prefix !== '') flowed = to.writeText(prefix + out.latin1Slice(first, at))
+    } else {
+      if (prefix !== '') to.writeText(prefix)
+      if (at > first) flowed = to.writeOwned(out, first, at)
+    }
+    this.blocked = !flowed
+    return p
+  }
+
+  /** The source ended: right for a close-delimited body, which is then whole; wrong for any other. */
+  ended(to: Wire): boolean {
+    if (this.kind !== 'close') return false
+    this.done = true
+    if (this.chunkOut) to.writeText('0\r\n\r\n')
+    return true
+  }
+
+  /** The source goes on to other work: back to the buffer that all share. */
+  release(from: Wire): void {
+    if (!this.#bulk) return
+    this.#bulk = false
+    from.bulk(false, false)
+  }
+}

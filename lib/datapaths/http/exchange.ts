@@ -1,0 +1,472 @@
+/**
+ * One request and its answer: the only file that knows the order of the phases.
+ *
+ * queue (pick a backend, hold for the first probe results) → connect (an idle connection, or a dial) → request (head and
+ * body out) → response (head and body back) → done. `finish` ends it once, from any phase.
+ */
+import type { Reason, RetryReason } from '../../board/index.ts'
+import type { Backend, Flow } from '../../pool/index.ts'
+import type { FlowRecord, Phase } from '../../telemetry/index.ts'
+import { Dial } from '../dial.ts'
+import { newId } from '../ids.ts'
+import type { Wire } from '../wire.ts'
+import { BackendConnection, type Responder } from './backend-connection.ts'
+import { Body, type BodyKind } from './body.ts'
+import { equals } from './bytes.ts'
+import type { HttpContext } from './context.ts'
+import { ID } from './fields.ts'
+import {
+  type ForwardedFacts,
+  type ForwardedRequest,
+  forwardRequest,
+  forwardResponse,
+  hostOfBackend,
+  type ResponseFraming,
+} from './forward.ts'
+import type { Framing } from './framing.ts'
+import type { Head } from './head.ts'
+import { reply } from './replies.ts'
+import type { RequestHead } from './request.ts'
+
+/** What an exchange asks of the client connection that it belongs to. */
+export interface Requester {
+  readonly wire: Wire
+  readonly facts: ForwardedFacts
+  readonly peerAddress: string
+  readonly peerPort: number
+  /** No further request is wanted on this connection. */
+  readonly closing: boolean
+  /** The backend is ready for the request's body: feed what is there. */
+  onBodyWanted(): void
+  /** Something moved: the time limit of the phase starts anew. */
+  onProgress(): void
+  /** The answer is out whole. `keep`: the connection may carry the next request. */
+  onFinished(keep: boolean): void
+  /** The answer can't be whole any more: the connection is to be cut. */
+  onAborted(): void
+  /** The connection is now a tunnel to `backend`; bytes of either side that came early go first. */
+  onTunnel(backend: Wire, early: Buffer): void
+}
+
+const INTERIM_BODY = 'none'
+
+export class Exchange implements Flow, FlowRecord, Responder {
+  readonly #context: HttpContext
+  readonly #client: Requester
+  readonly #begunAt = performance.now()
+  readonly #head: ForwardedRequest
+  readonly #minor: number
+  readonly #idempotent: boolean
+  readonly #headOnly: boolean
+  readonly #wantsUpgrade: string
+  readonly #expects: boolean
+  readonly #json: boolean
+  readonly #keepAlive: boolean
+  readonly #request: Body
+  #response: Body | null = null
+  /** The request's body in hand as text while it can be sent again; null when it can't. */
+  #replay: string | null
+  #prefix = ''
+  #tried: Set<Backend> | null = null
+  #stale = false
+  #backend: Backend | null = null
+  #connection: BackendConnection | null = null
+  #dial: Dial | null = null
+  #reusable = false
+  #closeAfter = false
+  #sentAt = 0
+  #over = false
+  /** The answer's head is out. */
+  answered = false
+  /** Bytes went to the client since the last look (half-closed clients are watched by it). */
+  progressed = false
+
+  readonly startedAt = Date.now()
+  readonly protocol: string
+  readonly service: string
+  readonly clientAddress: string
+  readonly clientPort: number
+  readonly id: string
+  readonly method: string
+  readonly target: string
+  readonly host: string
+  readonly version: string
+  readonly referer: string
+  readonly userAgent: string
+  backendName = ''
+  status = 0
+  tries = 0
+  queueMs = 0
+  connectMs = -1
+  firstByteMs = -1
+  totalMs = 0
+  bytesIn: number
+  bytesOut = 0
+  endedBy = ''
+  reason: Reason | '' = ''
+  phase: Phase = 'queue'
+
+  /** `head` has been interpreted; everything needed of `buf` is read here. */
+  constructor(context: HttpContext, client: Requester, head: RequestHead, buf: Buffer, base: number) {
+    const { view } = context
+    const { facts } = client
+    this.#context = context
+    this.#client = client
+    this.protocol = view.protocol
+    this.service = view.name
+    this.clientAddress = facts.trusted ? context.clientOf(head, buf, base, client.peerAddress) : client.peerAddress
+    this.clientPort = client.peerPort
+    this.id = (facts.trusted && requestIdOf(head, buf, base)) || newId()
+    this.method = head.method
+    this.target = buf.latin1Slice(base + head.targetStart, base + head.targetEnd)
+    this.host = buf.latin1Slice(base + head.hostStart, base + head.hostEnd)
+    this.version = head.minor === 1 ? '1.1' : '1.0'
+    this.userAgent = fieldText(head, buf, base, head.userAgent)
+    this.referer = fieldText(head, buf, base, head.referer)
+    this.bytesIn = head.pos
+    this.#minor = head.minor
+    this.#idempotent = head.idempotent
+    this.#headOnly = head.method === 'HEAD'
+    this.#wantsUpgrade = head.upgrade
+    this.#expects = head.expectContinue
+    this.#json = head.accept >= 0 && fieldText(head, buf, base, head.accept).includes('json')
+    this.#keepAlive = head.framing.persistent(head.minor)
+    const { framing } = head
+    const kind: BodyKind = framing.chunked ? 'chunked' : framing.length > 0 ? 'length' : 'none'
+    this.#request = new Body(kind, framing.length, framing.chunked)
+    this.#replay = this.#request.done ? '' : null
+    this.#head = forwardRequest(buf, base, head, view.http, facts, this.id)
+    context.active++
+  }
+
+  get requestDone(): boolean {
+    return this.#request.done
+  }
+
+  /** The head waits for the first bytes of the body, to go out with them. */
+  get unsent(): boolean {
+    return this.#prefix !== ''
+  }
+
+  /** The backend is there and takes the request's body. */
+  get ready(): boolean {
+    return this.#connection !== null
+  }
+
+  start(): void {
+    const { maxBody } = this.#context.view.http
+    if (maxBody !== undefined && this.#request.length > maxBody) {
+      return this.refuse(413, 'too-large', 'the body is too large')
+    }
+    const { pool, wheel, view } = this.#context
+    if (pool.undecided()) void this.#hold(wheel.now + view.startGrace)
+    else this.#place()
+  }
+
+  /** Waits for the first probe results, at most until the grace is over. */
+  async #hold(until: number): Promise<void> {
+    const { pool, wheel } = this.#context
+    while (!this.#over && pool.undecided() && wheel.now < until) await pool.changed(until - wheel.now)
+    if (!this.#over) this.#place()
+  }
+
+  #place(): void {
+    if (this.tries === 0) this.queueMs = performance.now() - this.#begunAt
+    const backend = this.#context.pool.pick(this, this.#tried)
+    if (backend === undefined) {
+      if (this.tries === 0) return this.refuse(503, 'no-backend', 'no backend is available')
+      return this.refuse(503, 'connect-failed', 'no backend could be reached')
+    }
+    backend.cell.begin()
+    this.#backend = backend
+    this.backendName = backend.name
+    this.tries++
+    const connection = this.#stale ? undefined : this.#context.cacheOf(backend).take()
+    if (connection !== undefined) {
+      this.connectMs = 0
+      return this.#send(connection)
+    }
+    this.phase = 'connect'
+    const { wheel, view } = this.#context
+    const begun = performance.now()
+    this.#dial = new Dial(backend, wheel, view.timeouts.connect, (wire, code) => {
+      this.#dial = null
+      if (wire === null)
+        return this.#connectFailed(backend, code === 'ETIMEDOUT' ? 'connect-timeout' : 'connect-failed')
+      this.connectMs = performance.now() - begun
+      this.#send(new BackendConnection(wire, backend, this.#context.cacheOf(backend), wheel, view.timeouts.backendIdle))
+    })
+  }
+
+  #connectFailed(backend: Backend, reason: RetryReason & Reason): void {
+    if (this.tries > this.#context.view.retries) {
+      return this.refuse(reason === 'connect-timeout' ? 504 : 503, reason, 'no backend could be reached')
+    }
+    this.#leave(backend)
+    this.#again(reason)
+  }
+
+  /** Gives the backend up and does not pick it again for this request. */
+  #leave(backend: Backend): void {
+    this.#tried ??= new Set()
+    this.#tried.add(backend)
+  }
+
+  #again(reason: RetryReason): void {
+    this.#backend?.cell.end()
+    this.#backend = null
+    this.#context.cell.retry(reason)
+    this.#place()
+  }
+
+  #send(connection: BackendConnection): void {
+    this.#connection = connection
+    this.phase = 'request'
+    connection.assign(this)
+    this.#sentAt = performance.now()
+    const { line, host, rest } = this.#head
+    const { backend, wire } = connection
+    this.#prefix = line + (host === '' ? hostOfBackend(backend.host, backend.port) : host) + rest
+    if (this.#replay === null) return this.#client.onBodyWanted()
+    wire.writeText(this.#prefix + this.#replay)
+    this.#prefix = ''
+    this.#client.onBodyWanted()
+  }
+
+  /** Sends on what belongs to the request's body; answers where it ends. Only while `ready`. */
+  feed(buf: Buffer, start: number, end: number): number {
+    const connection = this.#connection as BackendConnection
+    const body = this.#request
+    const first = this.unsent
+    const stop = body.relay(buf, start, end, this.#client.wire, connection.wire, this.#prefix)
+    this.#prefix = ''
+    this.bytesIn += stop - start
+    if (body.problem !== '') {
+      this.refuse(400, 'bad-request', body.problem)
+      return end
+    }
+    const { maxBody } = this.#context.view.http
+    if (maxBody !== undefined && body.bytes > maxBody) {
+      this.refuse(413, 'too-large', 'the body is too large')
+      return end
+    }
+    if (first && body.done && body.kind === 'length' && stop - start <= MAX_REPLAY)
+      this.#replay = buf.latin1Slice(start, stop)
+    if (body.blocked) this.#client.wire.pause()
+    return stop
+  }
+
+  /** The client's connection takes more bytes of the answer. */
+  onClientDrain(): void {
+    this.progressed = true
+    if (this.#response?.blocked === true) {
+      this.#response.blocked = false
+      this.#connection?.wire.resume()
+    }
+  }
+
+  onBackendDrain(): void {
+    if (!this.#request.blocked) return
+    this.#request.blocked = false
+    this.#client.onBodyWanted()
+  }
+
+  /** The client waits for the backend to take its bytes. */
+  get requestBlocked(): boolean {
+    return this.#request.blocked || this.#connection === null
+  }
+
+  onInterim(head: Head, framing: Framing, buf: Buffer, base: number): void {
+    // Unasked 100s are not relayed; HTTP/1.0 knows no interim answers (RFC 9110 §15.2).
+    if (this.#minor === 0 || (head.status === 100 && !this.#expects)) return
+    this.#client.wire.writeText(forwardResponse(buf, base, head, framing, INTERIM_BODY, '', ''))
+  }
+
+  onSwitch(head: Head, framing: Framing, buf: Buffer, base: number, end: number): void {
+    const upgrade = upgradeOf(head, buf, base)
+    if (this.#wantsUpgrade === '' || upgrade.toLowerCase() !== this.#wantsUpgrade.toLowerCase())
+      return this.onBadResponse('an upgrade that was not asked for')
+    const connection = this.#connection as BackendConnection
+    this.#answering(101)
+    const text = forwardResponse(buf, base, head, framing, 'none', 'Upgrade', upgrade)
+    this.bytesOut += text.length
+    this.#client.wire.writeText(text)
+    connection.detach()
+    this.#connection = null
+    this.#client.onTunnel(connection.wire, Buffer.from(buf.subarray(base + head.pos, end)))
+  }
+
+  onResponse(head: Head, framing: Framing, buf: Buffer, base: number, end: number): void {
+    const connection = this.#connection as BackendConnection
+    const { status } = head
+    const empty = this.#headOnly || status === 204 || status === 304
+    const kind: BodyKind = empty ? 'none' : framing.chunked ? 'chunked' : framing.length >= 0 ? 'length' : 'close'
+    // A length that the backend does not tell becomes chunks for a client that knows them, and the connection's end for one that does not.
+    const open = kind === 'chunked' || kind === 'close'
+    const out: ResponseFraming = kind === 'none' ? 'none' : !open ? 'length' : this.#minor === 1 ? 'chunked' : 'close'
+    this.#reusable = kind !== 'close' && framing.persistent(head.minor)
+    this.#answering(status)
+    const keep = this.#keeps() && out !== 'close'
+    const value = !keep ? 'close' : this.#minor === 0 ? 'keep-alive' : ''
+    const text = forwardResponse(buf, base, head, framing, out, value, '')
+    this.bytesOut += text.length
+    this.#closeAfter = !keep
+    this.#response = new Body(kind, framing.length, out === 'chunked')
+    this.#relay(connection, this.#response, buf, base + head.pos, end, text)
+  }
+
+  /** May the connection carry another request after this one? */
+  #keeps(): boolean {
+    return this.#keepAlive && this.#request.done && !this.#client.closing
+  }
+
+  onResponseBody(buf: Buffer, start: number, end: number): void {
+    this.#relay(this.#connection as BackendConnection, this.#response as Body, buf, start, end, '')
+  }
+
+  #relay(connection: BackendConnection, body: Body, buf: Buffer, start: number, end: number, prefix: string): void {
+    const stop = body.relay(buf, start, end, connection.wire, this.#client.wire, prefix)
+    this.bytesOut += stop - start
+    this.progressed = true
+    if (body.problem !== '') return this.#abortResponse('bad-response')
+    if (body.done) {
+      if (stop < end) this.#reusable = false // bytes behind the answer (HTTP.md 19)
+      return this.finish('', '')
+    }
+    this.#client.onProgress()
+    if (body.blocked) connection.wire.pause()
+  }
+
+  onBadResponse(_problem: string): void {
+    if (this.answered) return this.#abortResponse('bad-response')
+    this.refuse(502, 'bad-response', 'the backend gave an answer that is not HTTP')
+  }
+
+  onBackendGone(code: string): void {
+    if (this.answered) {
+      if (code === '' && this.#response?.ended(this.#client.wire) === true) return this.finish('', '')
+      return this.#abortResponse('truncated-response')
+    }
+    const connection = this.#connection as BackendConnection
+    const stale = connection.uses > 1 && !this.#stale
+    const again = this.#idempotent && this.#replay !== null && (stale || this.tries <= this.#context.view.retries)
+    if (!again) return this.refuse(502, 'backend-closed', 'the backend closed the connection without an answer')
+    this.#connection = null
+    connection.close()
+    // A connection that died while idle says nothing of its backend: the next try dials, and may go there again.
+    if (stale) {
+      this.#stale = true
+      this.tries--
+    } else if (this.#backend !== null) this.#leave(this.#backend)
+    this.#again('stale-connection')
+  }
+
+  /** The client's connection must end so that the answer does not look whole. */
+  #abortResponse(reason: Reason): void {
+    this.finish('backend', reason)
+  }
+
+  #answering(status: number): void {
+    const now = performance.now()
+    this.answered = true
+    this.phase = 'response'
+    this.status = status
+    this.firstByteMs = now - this.#sentAt
+    const cell = this.#backend?.cell
+    cell?.responded(this.firstByteMs)
+    cell?.request(status)
+  }
+
+  /** Time is up: the client's or the backend's, as the phase says. */
+  timeout(): void {
+    if (this.answered) {
+      if (this.#client.wire.pending) return this.finish('client', 'client-timeout')
+      return this.finish('backend', 'truncated-response')
+    }
+    if (!this.#request.done && !this.requestBlocked)
+      return this.refuse(408, 'client-timeout', 'the body did not come in time')
+    this.refuse(504, 'backend-timeout', 'the backend did not answer in time')
+  }
+
+  /** Answers the request ourselves, or, when an answer is under way, breaks it off. */
+  refuse(status: number, reason: Reason, detail: string): void {
+    if (this.#over) return
+    const { answered } = this
+    if (!answered) {
+      const keep = this.#keeps() && status !== 400
+      this.status = status
+      const text = reply({ status, id: this.id, detail, json: this.#json, close: !keep, headOnly: this.#headOnly })
+      this.bytesOut += text.length
+      this.#client.wire.writeText(text)
+      this.#closeAfter = !keep
+    }
+    const by =
+      reason === 'bad-request' || reason === 'too-large' || reason === 'client-timeout' || reason === 'refused'
+        ? 'client'
+        : reason === 'no-backend'
+          ? 'us'
+          : 'backend'
+    this.#end(by, reason, !answered)
+  }
+
+  /** Ends the exchange. With a reason the client's connection is cut. */
+  finish(by: 'client' | 'backend' | 'us' | '', reason: Reason | ''): void {
+    this.#end(by, reason, reason === '')
+  }
+
+  #end(by: string, reason: Reason | '', whole: boolean): void {
+    if (this.#over) return
+    this.#over = true
+    const { cell, accessLog } = this.#context
+    this.#context.active--
+    this.#dial?.cancel()
+    const connection = this.#connection
+    this.#connection = null
+    this.#backend?.cell.end()
+    this.endedBy = by
+    this.reason = reason
+    if (reason === '') this.phase = 'done'
+    this.totalMs = performance.now() - this.#begunAt
+    cell.request(this.status, this.totalMs)
+    cell.bytes(this.bytesIn, this.bytesOut)
+    if (reason !== '') cell.error(reason)
+    accessLog.write(this)
+    if (connection !== null) {
+      this.#request.release(this.#client.wire)
+      connection.release(this.#reusable && whole && this.#request.done && reason === '')
+    }
+    if (whole) this.#client.onFinished(!this.#closeAfter)
+    else this.#client.onAborted()
+  }
+
+  /** The tunnel that it became has ended, `received` and `sent` bytes later. */
+  finishTunnel(received: number, sent: number, by: 'client' | 'backend' | 'us' | '', reason: Reason | ''): void {
+    this.bytesIn += received
+    this.bytesOut += sent
+    this.#end(by, reason, true)
+  }
+}
+
+const MAX_REPLAY = 16 * 1024 // a body up to here went out as text and is kept until the answer begins
+
+const fieldText = (head: RequestHead, buf: Buffer, base: number, field: number): string =>
+  field < 0 ? '' : buf.latin1Slice(base + head.valueStart(field), base + head.valueEnd(field))
+
+/** A trusted proxy's request id: printable, and short enough to be one. */
+function requestIdOf(head: RequestHead, buf: Buffer, base: number): string {
+  for (let i = 0; i < head.count; i++) {
+    if (head.id(i) !== ID['x-request-id']) continue
+    const text = fieldText(head, buf, base, i)
+    return /^[\w.:=+/@-]{1,128}$/.test(text) ? text : ''
+  }
+  return ''
+}
+
+function upgradeOf(head: Head, buf: Buffer, base: number): string {
+  for (let i = 0; i < head.count; i++) {
+    if (head.id(i) === ID.upgrade && !equals(buf, base + head.valueStart(i), base + head.valueEnd(i), '')) {
+      return buf.latin1Slice(base + head.valueStart(i), base + head.valueEnd(i))
+    }
+  }
+  return ''
+}

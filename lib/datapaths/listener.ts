@@ -1,0 +1,145 @@
+/** Listens on one address in one data thread, and turns what is accepted into wires. */
+import { createServer, type Server, type Socket } from 'node:net'
+import { type SecureContext, TLSSocket } from 'node:tls'
+import type { ListenerCell, ServiceCell } from '../board/index.ts'
+import {
+  BalancerError,
+  codeOf,
+  Deadline,
+  type DeadlineOwner,
+  type DeadlineWheel,
+  formatAddress,
+  messageOf,
+} from '../core/index.ts'
+import { serverOptions } from '../tls/index.ts'
+import { HandleWire, takeHandles } from './handle-wire.ts'
+import { SocketWire } from './socket-wire.ts'
+import type { Wire } from './wire.ts'
+
+const BACKLOG = 4096 // the kernel caps it at net.core.somaxconn
+
+/** What TLS needs here; null for plain TCP. */
+export interface ListenerTls {
+  readonly context: SecureContext
+  readonly protocol: 'tls' | 'https'
+  readonly timeoutMs: number
+}
+
+export interface ListenerOptions {
+  readonly host: string
+  readonly port: number
+  readonly service: string
+  readonly cell: ListenerCell
+  readonly serviceCell: ServiceCell
+  readonly wheel: DeadlineWheel
+  readonly tls: ListenerTls | null
+  /** A client is there, not reading yet. `closed` is to be called once when its session has ended. */
+  accept(wire: Wire, closed: () => void): void
+}
+
+export class Listener {
+  readonly #options: ListenerOptions
+  readonly #server: Server
+  readonly #handshakes = new Set<Handshake>()
+  readonly #closed: () => void
+
+  constructor(options: ListenerOptions) {
+    this.#options = options
+    this.#server = createServer({ allowHalfOpen: true, pauseOnConnect: true })
+    this.#closed = () => {
+      options.cell.end()
+      options.serviceCell.end()
+    }
+  }
+
+  async open(): Promise<void> {
+    const { host, port, service, tls } = this.#options
+    await new Promise<void>((resolve, reject) => {
+      this.#server.once('error', (error) => {
+        const why = codeOf(error) === 'EACCES' ? 'ports below 1024 need root or CAP_NET_BIND_SERVICE' : messageOf(error)
+        reject(
+          new BalancerError(
+            'LISTEN_FAILED',
+            `service ${service} can't listen on ${formatAddress(host, port)}: ${why}`,
+            { cause: error },
+          ),
+        )
+      })
+      this.#server.listen({ host, port, backlog: BACKLOG, reusePort: true, ipv6Only: host.includes(':') }, resolve)
+    })
+    this.#server.removeAllListeners('error')
+    this.#server.on('error', () => {}) // accept errors (EMFILE) are retried by libuv with the next connection
+    if (tls === null && takeHandles(this.#server, (handle) => this.#accept(new HandleWire(handle)))) return
+    this.#server.on('connection', (socket: Socket) => {
+      if (tls === null) this.#accept(new SocketWire(socket))
+      else this.#shake(socket, tls)
+    })
+  }
+
+  /** No new connections; those there go on. Handshakes under way are ended. */
+  close(): void {
+    this.#server.close()
+    for (const handshake of this.#handshakes) handshake.fail()
+  }
+
+  #accept(wire: Wire): void {
+    const { cell, serviceCell } = this.#options
+    cell.connection()
+    cell.begin()
+    serviceCell.begin()
+    this.#options.accept(wire, this.#closed)
+  }
+
+  #shake(raw: Socket, tls: ListenerTls): void {
+    const handshake = new Handshake(raw, tls, this.#options, (socket) => {
+      this.#handshakes.delete(handshake)
+      if (socket !== null) this.#accept(new SocketWire(socket, raw))
+    })
+    this.#handshakes.add(handshake)
+  }
+}
+
+/** One TLS handshake with a client: ends with a socket or with null, once. */
+class Handshake implements DeadlineOwner {
+  readonly #raw: Socket
+  readonly #socket: TLSSocket
+  readonly #deadline: Deadline
+  readonly #cell: ServiceCell
+  readonly #done: (socket: TLSSocket | null) => void
+  #settled = false
+
+  constructor(raw: Socket, tls: ListenerTls, options: ListenerOptions, done: (socket: TLSSocket | null) => void) {
+    this.#raw = raw
+    this.#cell = options.serviceCell
+    this.#done = done
+    raw.on('error', () => this.fail('closed'))
+    this.#socket = new TLSSocket(raw, serverOptions(tls.context, tls.protocol))
+    this.#socket.on('error', (error) => this.fail(codeOf(error).startsWith('ERR_SSL') ? 'protocol' : 'closed'))
+    this.#socket.on('close', () => this.fail('closed'))
+    this.#socket.once('secure', () => this.#secure())
+    this.#deadline = new Deadline(options.wheel, this)
+    this.#deadline.set(tls.timeoutMs)
+  }
+
+  onDeadline(): void {
+    this.fail('timeout')
+  }
+
+  fail(reason: 'timeout' | 'closed' | 'protocol' | 'other' = 'other'): void {
+    if (this.#settled) return
+    this.#settled = true
+    this.#deadline.release()
+    this.#cell.handshakeFailure(reason)
+    this.#socket.destroy()
+    this.#raw.destroy()
+    this.#done(null)
+  }
+
+  #secure(): void {
+    if (this.#settled) return
+    this.#settled = true
+    this.#deadline.release()
+    this.#cell.handshake(this.#socket.getProtocol() ?? '', this.#socket.isSessionReused())
+    this.#done(this.#socket)
+  }
+}

@@ -1,0 +1,93 @@
+/** A wire on a documented node socket: for TLS, and for runtimes without the handles of handle-wire.ts. */
+import type { Socket } from 'node:net'
+import { codeOf } from '../core/index.ts'
+import { idleSink, type Wire, type WireSink } from './wire.ts'
+
+export class SocketWire implements Wire {
+  sink: WireSink = idleSink
+  /** Every chunk of a stream is memory of its own. */
+  readonly owned = true
+  readonly remoteAddress: string
+  readonly remotePort: number
+  readonly localPort: number
+  readonly #socket: Socket
+  readonly #raw: Socket
+  #inflight = 0
+  #closed = false
+
+  /** @param raw the TCP socket below a TLS socket, for `reset` */
+  constructor(socket: Socket, raw = socket) {
+    this.#socket = socket
+    this.#raw = raw
+    this.remoteAddress = raw.remoteAddress ?? ''
+    this.remotePort = raw.remotePort ?? 0
+    this.localPort = raw.localPort ?? 0
+    socket.setNoDelay(true)
+    socket.on('data', (chunk: Buffer) => this.sink.onBytes(chunk, chunk.length))
+    socket.on('end', () => this.sink.onEnd())
+    socket.on('error', (error) => this.#fail(codeOf(error)))
+    socket.on('close', () => this.#fail(''))
+    if (raw !== socket) raw.on('error', (error) => this.#fail(codeOf(error)))
+    socket.pause()
+  }
+
+  get pending(): boolean {
+    return this.#inflight > 0
+  }
+
+  writeText(text: string): boolean {
+    this.#inflight++
+    const more = this.#socket.write(text, 'latin1', this.#written)
+    return more
+  }
+
+  write(bytes: Buffer, start: number, end: number): boolean {
+    this.#inflight++
+    return this.#socket.write(Buffer.from(bytes.subarray(start, end)), this.#written)
+  }
+
+  writeOwned(bytes: Buffer, start: number, end: number): boolean {
+    this.#inflight++
+    this.#socket.write(bytes.subarray(start, end), this.#written)
+    return false
+  }
+
+  readonly #written = (): void => {
+    this.#inflight--
+    if (this.#inflight === 0 && !this.#closed) this.sink.onDrain()
+  }
+
+  end(): void {
+    this.#socket.end()
+  }
+
+  pause(): void {
+    this.#socket.pause()
+  }
+
+  resume(): void {
+    if (!this.#closed) this.#socket.resume()
+  }
+
+  bulk(): void {}
+
+  destroy(): void {
+    this.#closed = true
+    this.sink = idleSink
+    this.#socket.destroy()
+  }
+
+  reset(): void {
+    this.#closed = true
+    this.sink = idleSink
+    this.#raw.resetAndDestroy()
+    this.#socket.destroy()
+  }
+
+  #fail(code: string): void {
+    if (this.#closed) return
+    const sink = this.sink
+    this.destroy()
+    sink.onClose(code)
+  }
+}

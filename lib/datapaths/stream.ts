@@ -1,0 +1,114 @@
+/** The datapath of `tcp`, `tls`, `http` and `https` services in one data thread: listeners in front, sessions behind. */
+import { BackendCell, type Board, ListenerCell, ServiceCell } from '../board/index.ts'
+import { BalancerError, type DeadlineWheel, type Logger } from '../core/index.ts'
+import { policies } from '../policies/index.ts'
+import { Backend, Pool } from '../pool/index.ts'
+import type { AccessLog } from '../telemetry/index.ts'
+import { createServerContext } from '../tls/index.ts'
+import type { Datapath, ServiceContext, ServiceView, Session } from './contract.ts'
+import { HttpContext } from './http/context.ts'
+import { H1Session } from './http/h1.ts'
+import { Listener, type ListenerTls } from './listener.ts'
+import { TcpSession } from './tcp/session.ts'
+import type { Wire } from './wire.ts'
+
+/** What all services of a data thread share. */
+export interface ThreadTools {
+  readonly board: Board
+  readonly thread: number
+  readonly wheel: DeadlineWheel
+  readonly accessLog: AccessLog
+  readonly log: Logger
+}
+
+export class StreamDatapath implements Datapath {
+  readonly #context: ServiceContext
+  readonly #http: HttpContext | null
+  readonly #listeners: Listener[]
+  #emptied: (() => void) | null = null
+
+  /** @throws BalancerError TLS_CERTIFICATE when the certificate can't be used */
+  constructor(view: ServiceView, tools: ThreadTools) {
+    const { board, thread, wheel, accessLog, log } = tools
+    const cell = new ServiceCell(board, thread, view.row)
+    const factory = policies.get(view.balance)
+    if (factory === undefined)
+      throw new BalancerError('CONFIG_INVALID', `service ${view.name}: there is no policy ${view.balance}`)
+    const backends = view.backends.map(
+      (b) => new Backend(b.name, b.host, b.port, new BackendCell(board, thread, b.row)),
+    )
+    const context: ServiceContext = {
+      view,
+      pool: new Pool(backends, cell, factory),
+      cell,
+      wheel,
+      accessLog,
+      log,
+      draining: false,
+      sessions: new Set<Session>(),
+    }
+    const http = view.protocol === 'http' || view.protocol === 'https'
+    this.#http = http ? new HttpContext(context) : null
+    this.#context = this.#http ?? context
+    const tls = this.#tls(view)
+    this.#listeners = view.listeners.map(
+      ({ row, host, port }) =>
+        new Listener({
+          host,
+          port,
+          service: view.name,
+          cell: new ListenerCell(board, thread, row),
+          serviceCell: cell,
+          wheel,
+          tls,
+          accept: (wire, closed) => this.#accept(wire, closed),
+        }),
+    )
+  }
+
+  #tls(view: ServiceView): ListenerTls | null {
+    if (view.tls === null) return null
+    const { credentials, minVersion, ticketKeys } = view.tls
+    const protocol = view.protocol === 'https' ? 'https' : 'tls'
+    return {
+      context: createServerContext(credentials, { minVersion, ticketKeys }),
+      protocol,
+      timeoutMs: view.timeouts.handshake,
+    }
+  }
+
+  async open(): Promise<void> {
+    const results = await Promise.allSettled(this.#listeners.map((listener) => listener.open()))
+    const failed = results.find((result) => result.status === 'rejected')
+    if (failed === undefined) return
+    for (const listener of this.#listeners) listener.close()
+    throw failed.reason
+  }
+
+  #accept(wire: Wire, closed: () => void): void {
+    const ended = (): void => {
+      closed()
+      if (this.#context.sessions.size === 0) this.#emptied?.()
+    }
+    if (this.#http !== null) new H1Session(this.#http, wire, ended).start()
+    else new TcpSession(this.#context, wire, ended).start()
+  }
+
+  async drain(): Promise<void> {
+    this.#context.draining = true
+    for (const listener of this.#listeners) listener.close()
+    for (const session of [...this.#context.sessions]) session.drain()
+    if (this.#context.sessions.size > 0) await new Promise<void>((resolve) => (this.#emptied = resolve))
+    this.#http?.close()
+  }
+
+  cut(backendName: string): void {
+    for (const session of [...this.#context.sessions]) session.cut(backendName)
+  }
+
+  async close(): Promise<void> {
+    for (const listener of this.#listeners) listener.close()
+    for (const session of [...this.#context.sessions]) session.cut(null)
+    this.#http?.close()
+  }
+}

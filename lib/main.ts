@@ -1,0 +1,102 @@
+/** The control thread's composition root: one run of the balancer, from configuration to exit code. */
+import { type AdminServer, startAdmin } from './admin/index.ts'
+import type { Config } from './config/index.ts'
+import { type BalancerError, createLogger, formatAddress, type Logger, systemClock } from './core/index.ts'
+import { Manager } from './service/index.ts'
+
+/** What listens where, once everything does. */
+export interface Started {
+  readonly admin: string
+  readonly listeners: Readonly<Record<string, readonly string[]>>
+}
+
+export interface RunOptions {
+  readonly config: Config
+  /** The file that it came from, for `status`. */
+  readonly file: string
+  readonly version: string
+  readonly onStarted: (started: Started) => void
+  /** Told while SIGTERM's drain goes on. */
+  readonly onDrain: (flows: number, leftMs: number) => void
+}
+
+/** Exit codes of DESIGN §8 that a run can end with. */
+export const EXIT = { done: 0, failed: 1, cut: 4 } as const
+
+const PROGRESS_MS = 1000
+
+/** Runs until SIGTERM or SIGINT; resolves with the exit code. Throws BalancerError when it can't start. */
+export async function runBalancer(options: RunOptions): Promise<number> {
+  const { config, file, version } = options
+  const log = createLogger()
+  let give: (code: number) => void = () => {}
+  const ended = new Promise<number>((resolve) => {
+    give = resolve
+  })
+  const manager = new Manager({
+    config,
+    clock: systemClock,
+    log,
+    onHopeless: (error: BalancerError) => {
+      log.fatal(error.message)
+      give(EXIT.failed)
+    },
+  })
+  await manager.start()
+  let admin: AdminServer
+  try {
+    admin = await startAdmin({ config, file, version, manager, log })
+  } catch (error) {
+    await manager.stop()
+    throw error
+  }
+  const stop = (signal: NodeJS.Signals): void => {
+    if (manager.draining) {
+      log.warn(`${signal} again: stopping at once`)
+      give(manager.activeConnections() > 0 ? EXIT.cut : EXIT.done)
+    } else void drain(manager, options, signal, log).then(give)
+  }
+  process.on('SIGTERM', stop)
+  process.on('SIGINT', stop)
+  process.on('SIGUSR1', () => manager.threads?.broadcast({ type: 'reopen-logs' }))
+  process.on('uncaughtException', (error) => {
+    log.fatal({ err: error }, `control thread died: ${error.message}; the process ends`)
+    process.exit(EXIT.failed)
+  })
+  options.onStarted({ admin: admin.address, listeners: listenersOf(manager) })
+  const code = await ended
+  await admin.close()
+  await manager.stop()
+  return code
+}
+
+function listenersOf(manager: Manager): Record<string, string[]> {
+  const addresses: Record<string, string[]> = {}
+  for (const [name, { view }] of manager.services)
+    addresses[name] = view.listeners.map(({ host, port }) => formatAddress(host, port))
+  return addresses
+}
+
+/** Lets flows finish until the appliance's drain timeout. */
+async function drain(manager: Manager, { config, onDrain }: RunOptions, signal: string, log: Logger): Promise<number> {
+  const { timeout } = config.appliance.drain
+  const until = systemClock.now() + timeout
+  log.info(
+    `${signal}: draining ${manager.activeConnections()} connections, at most ${timeout / 1000} s; a second signal stops at once`,
+  )
+  const progress = setInterval(
+    () => onDrain(manager.activeConnections(), Math.max(0, until - systemClock.now())),
+    PROGRESS_MS,
+  )
+  let expired: NodeJS.Timeout | undefined
+  const deadline = new Promise<'cut'>((resolve) => {
+    expired = setTimeout(() => resolve('cut'), timeout)
+  })
+  const end = await Promise.race([manager.drain().then(() => 'done' as const), deadline])
+  clearTimeout(expired)
+  clearInterval(progress)
+  const left = manager.activeConnections()
+  if (end === 'done') log.info('drained: every connection ended by itself')
+  else log.warn(`drain timeout: ${left} connections are cut`)
+  return end === 'done' ? EXIT.done : EXIT.cut
+}

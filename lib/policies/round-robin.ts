@@ -1,0 +1,69 @@
+/** Smooth weighted round robin, exact over all data threads: (5,1,1) gives a a b a c a a. */
+import type { Backend, Flow, Policy, PolicyTools } from '../pool/index.ts'
+
+const MAX_STEPS = 4_000_000 // backends × schedule length that is laid out smoothly in a few ms
+
+const gcd = (a: number, b: number): number => (b === 0 ? a : gcd(b, a % b))
+
+/**
+ * One turn of nginx's smooth weighted round robin: each step raises every backend by its weight, takes the highest and
+ * lowers it by the sum. A turn is as long as the sum of the weights over their common divisor.
+ */
+export function smoothSchedule(weights: readonly number[]): Uint16Array {
+  const divisor = weights.reduce(gcd, 0) || 1
+  const steps = weights.map((weight) => weight / divisor)
+  const length = steps.reduce((sum, step) => sum + step, 0)
+  const schedule = new Uint16Array(length)
+  if (length * steps.length > MAX_STEPS) return spreadSchedule(steps, schedule)
+  const current = new Float64Array(steps.length)
+  for (let turn = 0; turn < length; turn++) {
+    let best = 0
+    for (let i = 0; i < steps.length; i++) {
+      current[i] = (current[i] as number) + (steps[i] as number)
+      if ((current[i] as number) > (current[best] as number)) best = i
+    }
+    current[best] = (current[best] as number) - length
+    schedule[turn] = best
+  }
+  return schedule
+}
+
+/** The same shares for very large pools, each backend's turns spread evenly: O(n log n) instead of O(n²). */
+function spreadSchedule(steps: readonly number[], schedule: Uint16Array): Uint16Array {
+  const slots: { at: number; index: number }[] = []
+  for (const [index, step] of steps.entries()) {
+    const phase = (index + 0.5) / steps.length
+    for (let k = 0; k < step; k++) slots.push({ at: (k + phase) / step, index })
+  }
+  slots.sort((a, b) => a.at - b.at || a.index - b.index)
+  for (const [turn, slot] of slots.entries()) schedule[turn] = slot.index
+  return schedule
+}
+
+class RoundRobin implements Policy {
+  readonly #tools: PolicyTools
+  #eligible: readonly Backend[] = []
+  #schedule: Uint16Array = new Uint16Array(0)
+
+  constructor(tools: PolicyTools) {
+    this.#tools = tools
+  }
+
+  rebuild(eligible: readonly Backend[]): void {
+    this.#eligible = eligible
+    this.#schedule = smoothSchedule(eligible.map((backend) => backend.weight))
+  }
+
+  pick(_flow: Flow, avoid: ReadonlySet<Backend> | null): Backend | undefined {
+    const schedule = this.#schedule
+    // The sequence is shared and every thread lays out the same schedule, so the turns are exact over all threads.
+    const turn = this.#tools.next()
+    for (let i = 0; i < schedule.length; i++) {
+      const backend = this.#eligible[schedule[(turn + i) % schedule.length] as number]
+      if (backend !== undefined && (avoid === null || !avoid.has(backend))) return backend
+    }
+    return undefined
+  }
+}
+
+export const roundRobin = (tools: PolicyTools): Policy => new RoundRobin(tools)

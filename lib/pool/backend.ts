@@ -1,0 +1,18 @@
+/** One backend of one service, as a data thread sees it. Identified by service and name, never by address. */
+import type { BackendCell } from '../board/index.ts'
+
+export class Backend {
+  readonly name: string
+  readonly host: string
+  readonly port: number
+  readonly cell: BackendCell
+  /** Effective weight when the eligible snapshot was built, 1..256. */
+  weight = 1
+
+  constructor(name: string, host: string, port: number, cell: BackendCell) {
+    this.name = name
+    this.host = host
+    this.port = port
+    this.cell = cell
+  }
+}

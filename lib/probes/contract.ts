@@ -1,0 +1,48 @@
+/** What a probe promises: to resolve when the backend passes, to reject with a `ProbeFailure` when it doesn't. */
+import { type Address, BalancerError, messageOf } from '../core/index.ts'
+
+export interface ProbeResult {
+  /** What was seen, in a few words: `HTTP 200`. */
+  readonly detail: string
+}
+
+export interface Probe {
+  /** Asks once. An aborted signal rejects soon with reason `timeout`; every socket and timer is gone soon after. */
+  check(target: Address, signal: AbortSignal): Promise<ProbeResult>
+}
+
+/** Why a probe failed; a closed list, because it is a label in metrics. */
+export const PROBE_REASONS = [
+  'connect',
+  'timeout',
+  'reset',
+  'closed',
+  'status',
+  'body',
+  'protocol',
+  'tls',
+  'other',
+] as const
+export type ProbeReason = (typeof PROBE_REASONS)[number]
+
+const MAX_TEXT = 120 // one line of `query`
+
+/** A text from a peer or a library as one short line. */
+export const shortText = (text: string): string => {
+  const line = text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\s]+/gu, ' ').trim()
+  return line.length <= MAX_TEXT ? line : `${line.slice(0, MAX_TEXT - 1).trimEnd()}…`
+}
+
+/** A failed probe: a reason for machines, a short line for people that holds no secret. */
+export class ProbeFailure extends BalancerError {
+  readonly reason: ProbeReason
+  constructor(reason: ProbeReason, text: string, cause?: unknown) {
+    super('PROBE_FAILED', shortText(text), { cause })
+    this.name = 'ProbeFailure'
+    this.reason = reason
+  }
+  /** Anything thrown as a failure of a probe. */
+  static of(error: unknown): ProbeFailure {
+    return error instanceof ProbeFailure ? error : new ProbeFailure('other', messageOf(error), error)
+  }
+}

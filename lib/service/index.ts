@@ -1,0 +1,5 @@
+export { Manager, type ManagerOptions, type RunningService } from './manager.ts'
+export type { FromThread, ThreadStart, ToThread } from './messages.ts'
+export { claimPort } from './ports.ts'
+export type { Threads } from './threads.ts'
+export type { BackendTracker } from './tracker.ts'

@@ -1,0 +1,184 @@
+/** Runs the virtual services of a configuration: rows, certificates, ports, probes and data threads. */
+import { availableParallelism } from 'node:os'
+import { Board, RowBook } from '../board/index.ts'
+import type { Config, ServiceConfig } from '../config/index.ts'
+import { type BalancerError, type Clock, formatAddress, type Logger } from '../core/index.ts'
+import type { ListenerView, ServiceView } from '../datapaths/index.ts'
+import { type Credentials, loadCredentials, newTicketKeys } from '../tls/index.ts'
+import { type Claim, claimPort } from './ports.ts'
+import { Threads } from './threads.ts'
+import { BackendTracker } from './tracker.ts'
+
+const TICK_MS = 200 // how soon a drained backend is seen as down
+
+export interface ManagerOptions {
+  readonly config: Config
+  readonly clock: Clock
+  readonly log: Logger
+  readonly onHopeless: (error: BalancerError) => void
+}
+
+/** A virtual service as the control thread knows it. */
+export interface RunningService {
+  readonly name: string
+  readonly config: ServiceConfig
+  readonly view: ServiceView
+  readonly trackers: readonly BackendTracker[]
+  readonly credentials: Credentials | null
+}
+
+export class Manager {
+  readonly board: Board
+  readonly startedAt: number
+  readonly #options: ManagerOptions
+  readonly #rows = new RowBook()
+  readonly #services = new Map<string, RunningService>()
+  #threads: Threads | null = null
+  #ticker: NodeJS.Timeout | null = null
+  #draining = false
+
+  constructor(options: ManagerOptions) {
+    const { threads } = options.config.appliance
+    this.#options = options
+    this.board = new Board(threads === 'auto' ? Math.min(availableParallelism(), 32) : threads)
+    this.startedAt = options.clock.wall()
+  }
+
+  get services(): ReadonlyMap<string, RunningService> {
+    return this.#services
+  }
+  get threads(): Threads | null {
+    return this.#threads
+  }
+  get draining(): boolean {
+    return this.#draining
+  }
+
+  /**
+   * Starts everything or nothing.
+   * @throws BalancerError LISTEN_FAILED, TLS_CERTIFICATE or CONFIG_INVALID, naming the service and what is wrong
+   */
+  async start(): Promise<void> {
+    const { config, clock, log, onHopeless } = this.#options
+    const claims: Claim[] = []
+    try {
+      const total = Object.values(config.virtualServices).reduce((sum, service) => sum + service.backends.length, 0)
+      let index = 0
+      for (const [name, service] of Object.entries(config.virtualServices)) {
+        const running = await this.#prepare(name, service, claims, index, total)
+        index += service.backends.length
+        this.#services.set(name, running)
+      }
+    } finally {
+      await Promise.all(claims.map((claim) => claim.release()))
+    }
+    const views = [...this.#services.values()].map((service) => service.view)
+    this.#threads = new Threads({
+      board: this.board,
+      accessLog: config.accessLog,
+      services: views,
+      clock,
+      log,
+      onHopeless,
+    })
+    // Probes start first, so that the first connection finds their results.
+    for (const tracker of this.trackers()) tracker.start()
+    this.#ticker = setInterval(() => {
+      for (const tracker of this.trackers()) tracker.tick()
+    }, TICK_MS)
+    try {
+      await this.#threads.start()
+    } catch (error) {
+      this.#stopTrackers()
+      throw error
+    }
+  }
+
+  *trackers(): Generator<BackendTracker> {
+    for (const service of this.#services.values()) yield* service.trackers
+  }
+
+  /** Flows of clients under way, over all services. */
+  activeConnections(): number {
+    let sum = 0
+    for (const { view } of this.#services.values()) sum += this.board.active('service', view.row)
+    return sum
+  }
+
+  /** Takes no new flows and resolves when the last has ended. */
+  async drain(): Promise<void> {
+    this.#draining = true
+    await this.#threads?.drain()
+  }
+
+  async stop(): Promise<void> {
+    this.#draining = true
+    this.#stopTrackers()
+    await this.#threads?.stop()
+  }
+
+  #stopTrackers(): void {
+    if (this.#ticker !== null) clearInterval(this.#ticker)
+    for (const tracker of this.trackers()) tracker.stop()
+  }
+
+  async #prepare(
+    name: string,
+    service: ServiceConfig,
+    claims: Claim[],
+    index: number,
+    total: number,
+  ): Promise<RunningService> {
+    const { clock, log } = this.#options
+    const row = this.#rows.row('service', name)
+    const certificate = service.tls?.certificates[0]
+    const credentials = certificate === undefined ? null : await loadCredentials(certificate)
+    for (const warning of credentials?.warnings ?? []) log.warn({ service: name }, warning)
+    const listeners: ListenerView[] = []
+    for (const { host, first, last } of service.listen) {
+      for (let port = first; port <= last; port++) {
+        const claim = await claimPort(`service ${name}`, host, port)
+        claims.push(claim)
+        listeners.push({
+          host,
+          port: claim.port,
+          row: this.#rows.row('listener', `${name} ${formatAddress(host, claim.port)}`),
+        })
+      }
+    }
+    const trackers = service.backends.map(
+      (backend, i) =>
+        new BackendTracker({
+          service: name,
+          serviceRow: row,
+          backend,
+          row: this.#rows.row('backend', `${name}/${backend.name}`),
+          health: service.health,
+          drainTimeoutMs: service.drain.timeout,
+          board: this.board,
+          clock,
+          log,
+          index: index + i,
+          total,
+          onDeadline: () => this.#threads?.broadcast({ type: 'cut', service: name, backend: backend.name }),
+        }),
+    )
+    const view: ServiceView = {
+      name,
+      row,
+      protocol: service.protocol,
+      balance: service.balance,
+      listeners,
+      backends: trackers.map(({ row, name, host, port }) => ({ row, name, host, port })),
+      timeouts: service.timeouts,
+      http: service.http,
+      retries: service.retries,
+      startGrace: service.health.startGrace,
+      tls:
+        credentials === null
+          ? null
+          : { credentials, minVersion: service.tls?.minVersion ?? 'TLSv1.2', ticketKeys: newTicketKeys() },
+    }
+    return { name, config: service, view, trackers, credentials }
+  }
+}

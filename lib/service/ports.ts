@@ -1,0 +1,38 @@
+/** Claims the listeners' ports before the data threads bind them with SO_REUSEPORT, which would share them silently. */
+import { createServer, type Server } from 'node:net'
+import { BalancerError, codeOf, formatAddress, messageOf } from '../core/index.ts'
+
+/** A port that nobody else listens on; `release` frees it for the data threads. */
+export interface Claim {
+  readonly port: number
+  release(): Promise<void>
+}
+
+/** Binds `host:port` exclusively; port 0 gets a free one. Throws LISTEN_FAILED with the reason. */
+export async function claimPort(service: string, host: string, port: number): Promise<Claim> {
+  const server = createServer()
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', (error) =>
+      reject(new BalancerError('LISTEN_FAILED', sentence(service, host, port, error), { cause: error })),
+    )
+    server.listen({ host, port, exclusive: true, ipv6Only: host.includes(':') }, resolve)
+  })
+  const address = server.address()
+  return { port: typeof address === 'object' && address !== null ? address.port : port, release: () => close(server) }
+}
+
+function sentence(service: string, host: string, port: number, error: Error): string {
+  const place = `${service} can't listen on ${formatAddress(host, port)}`
+  switch (codeOf(error)) {
+    case 'EADDRINUSE':
+      return `${place}: the port is in use by another process`
+    case 'EACCES':
+      return `${place}: ports below 1024 need root or CAP_NET_BIND_SERVICE`
+    case 'EADDRNOTAVAIL':
+      return `${place}: the address is not one of this machine`
+    default:
+      return `${place}: ${messageOf(error)}`
+  }
+}
+
+const close = (server: Server): Promise<void> => new Promise((resolve) => server.close(() => resolve()))

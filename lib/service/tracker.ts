@@ -1,0 +1,169 @@
+/** Follows one backend in the control thread: keeps its facts, decides its state, and publishes each flip with its cause. */
+import type { Board } from '../board/index.ts'
+import type { BackendConfig, HealthConfig } from '../config/index.ts'
+import type { Clock, Logger } from '../core/index.ts'
+import { type BackendState, type Cause, type Facts, stateOf, stateToNumber } from '../pool/index.ts'
+import { createProbe, type ProbeReason, type ProbeRecord, ProbeRunner, spreadStart } from '../probes/index.ts'
+
+export interface TrackerOptions {
+  readonly service: string
+  readonly serviceRow: number
+  readonly backend: BackendConfig
+  readonly row: number
+  readonly health: HealthConfig
+  readonly drainTimeoutMs: number
+  readonly board: Board
+  readonly clock: Clock
+  readonly log: Logger
+  /** Place among all backends of the appliance, so that probes don't bunch. */
+  readonly index: number
+  readonly total: number
+  /** The time of its drain is up: its flows are to be cut. */
+  readonly onDeadline: () => void
+}
+
+/** How often it was probed, by outcome: `pass` or the reason of the failure. */
+export type ProbeCounts = ReadonlyMap<ProbeReason | 'pass', number>
+
+export class BackendTracker {
+  readonly service: string
+  readonly name: string
+  readonly host: string
+  readonly port: number
+  readonly weight: number
+  readonly row: number
+  /** ms since the epoch of the last flip. */
+  since: number
+  cause: Cause = 'config'
+  /** The sentence behind the cause: `connect to 10.0.0.7:80 failed: ECONNREFUSED`. */
+  why = 'not probed yet'
+  /** End of the present drain, ms since the epoch; null: it is not draining or has no flows. */
+  drainDeadline: number | null = null
+  /** Sum of all probe durations in seconds and the longest list of results; for metrics and `query`. */
+  probeSeconds = 0
+  probes = 0
+  #facts: Facts
+  #state: BackendState
+  #cutFor: number | null = null
+  readonly #options: TrackerOptions
+  readonly #runner: ProbeRunner | null
+  readonly #probeCounts = new Map<ProbeReason | 'pass', number>()
+  readonly #changes = new Map<string, number>()
+
+  constructor(options: TrackerOptions) {
+    const { service, backend, row, health, clock } = options
+    this.#options = options
+    this.service = service
+    this.name = backend.name
+    this.host = backend.host
+    this.port = backend.port
+    this.weight = backend.weight
+    this.row = row
+    this.since = clock.wall()
+    const probe = createProbe(health)
+    this.#facts = { health: probe === null ? 'passing' : 'unknown', admin: backend.admin, busy: false }
+    this.#state = stateOf(this.#facts)
+    if (probe === null) this.why = 'no probe is configured'
+    if (backend.admin !== 'ready') this.why = `admin: ${backend.admin} in the configuration`
+    this.#runner =
+      probe === null
+        ? null
+        : new ProbeRunner({
+            probe,
+            target: { host: backend.host, port: backend.port },
+            health,
+            clock,
+            startDelay: spreadStart(options.index, options.total, health.interval),
+            onResult: (result) => this.#count(result),
+            onHealth: (value, why) => this.#update({ health: value }, 'probe', why),
+          })
+    this.#publish()
+  }
+
+  get state(): BackendState {
+    return this.#state
+  }
+  get facts(): Facts {
+    return this.#facts
+  }
+  get lastResults(): readonly ProbeRecord[] {
+    return this.#runner?.lastResults ?? []
+  }
+  get streak(): number {
+    return this.#runner?.streak ?? 0
+  }
+  get nextProbeAt(): number | null {
+    return this.#runner?.nextAt ?? null
+  }
+  get probeCounts(): ProbeCounts {
+    return this.#probeCounts
+  }
+  /** `from to cause` → how often. */
+  get changes(): ReadonlyMap<string, number> {
+    return this.#changes
+  }
+  get active(): number {
+    return this.#options.board.active('backend', this.row)
+  }
+
+  start(): void {
+    this.#runner?.start()
+  }
+
+  stop(): void {
+    this.#runner?.stop()
+  }
+
+  /** Looks whether flows are left, and whether the drain's time is up. Called a few times a second. */
+  tick(): void {
+    if (this.#state !== 'draining' && this.#facts.health === 'passing' && this.#facts.admin === 'ready') return
+    const busy = this.active > 0
+    if (busy !== this.#facts.busy)
+      this.#update({ busy }, busy ? this.cause : 'drain-ended', busy ? this.why : 'the last flow ended')
+    if (this.#state !== 'draining' || !busy) {
+      this.drainDeadline = null
+      return
+    }
+    this.drainDeadline ??= this.since + this.#options.drainTimeoutMs
+    if (this.#options.clock.wall() < this.drainDeadline || this.#cutFor === this.since) return
+    this.#cutFor = this.since
+    this.#options.log.warn(
+      { service: this.service, backend: this.name, flows: this.active },
+      'drain timeout: the flows left are cut',
+    )
+    this.#options.onDeadline()
+  }
+
+  #update(facts: Partial<Facts>, cause: Cause, why: string): void {
+    // Whether flows are left is looked up with every change, so that a failing backend is draining at once and not after a tick.
+    this.#facts = { ...this.#facts, busy: this.active > 0, ...facts }
+    const before = this.#state
+    const state = stateOf(this.#facts)
+    if (cause === 'probe') this.why = why
+    if (state === before) return
+    this.#state = state
+    this.cause = cause
+    if (cause !== 'drain-ended') this.why = why
+    this.since = this.#options.clock.wall()
+    const key = `${before} ${state} ${cause}`
+    this.#changes.set(key, (this.#changes.get(key) ?? 0) + 1)
+    this.#publish()
+    const level = state === 'down' || (state === 'draining' && cause === 'probe') ? 'warn' : 'info'
+    this.#options.log[level](
+      { service: this.service, backend: this.name, from: before, to: state, cause },
+      `backend ${this.service}/${this.name} is ${state}: ${why}`,
+    )
+  }
+
+  #publish(): void {
+    const { board, serviceRow } = this.#options
+    board.publish(this.row, serviceRow, stateToNumber(this.#state), this.weight)
+  }
+
+  #count(result: ProbeRecord): void {
+    const key = result.ok ? 'pass' : (result.reason ?? 'other')
+    this.#probeCounts.set(key, (this.#probeCounts.get(key) ?? 0) + 1)
+    this.probeSeconds += result.durationMs / 1000
+    this.probes++
+  }
+}

@@ -1,0 +1,159 @@
+/** The access log: one line per request or flow, in the format of the configuration. */
+import type { AccessLogConfig } from '../config/index.ts'
+import { type LogDestination, openLogDestination } from '../core/index.ts'
+
+/** Where a flow was when it ended. */
+export type Phase = 'handshake' | 'head' | 'queue' | 'connect' | 'request' | 'response' | 'relay' | 'done'
+
+/** What a flow leaves behind. Times in ms; -1: never came to it. Text may come from a client: it is escaped here. */
+export interface FlowRecord {
+  /** Wall-clock start, ms since the epoch. */
+  readonly startedAt: number
+  readonly protocol: string
+  readonly service: string
+  readonly backendName: string
+  readonly clientAddress: string
+  readonly clientPort: number
+  readonly id: string
+  readonly method: string
+  readonly target: string
+  readonly host: string
+  readonly version: string
+  readonly referer: string
+  readonly userAgent: string
+  readonly status: number
+  readonly tries: number
+  readonly queueMs: number
+  readonly connectMs: number
+  readonly firstByteMs: number
+  readonly totalMs: number
+  readonly bytesIn: number
+  readonly bytesOut: number
+  /** `client`, `backend`, `us`, or `` for a normal end. */
+  readonly endedBy: string
+  /** From the closed list of reasons, or ``. */
+  readonly reason: string
+  readonly phase: Phase
+}
+
+const FLUSH_BYTES = 64 * 1024 // some 150 lines a write: a system call and a thread hop are shared by that many requests
+const MAX_WRITE = 2 * FLUSH_BYTES // one write holds whole lines: two threads' lines never mix
+const FLUSH_MS = 1000
+const MAX_QUEUED = 8 * 1024 * 1024 // beyond it lines are dropped (and counted): a full disk must not fill memory
+
+const quote = (text: string): string => JSON.stringify(text)
+const ms = (value: number): string => (value < 0 ? 'null' : String(Math.round(value * 1000) / 1000))
+
+let second = 0
+let isoSecond = ''
+let clfSecond = ''
+const MONTHS = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec']
+
+/** Renders the parts of a time that change once a second only then. */
+function tick(at: number): void {
+  const now = Math.floor(at / 1000)
+  if (now === second) return
+  second = now
+  const iso = new Date(now * 1000).toISOString()
+  isoSecond = iso.slice(0, 19)
+  clfSecond = `${iso.slice(8, 10)}/${MONTHS[Number(iso.slice(5, 7)) - 1]}/${iso.slice(0, 4)}:${iso.slice(11, 19)} +0000`
+}
+
+const iso = (at: number): string => {
+  tick(at)
+  return `${isoSecond}.${String(at % 1000).padStart(3, '0')}Z`
+}
+
+export function jsonLine(r: FlowRecord): string {
+  const http =
+    r.method === ''
+      ? ''
+      : `,"method":${quote(r.method)},"host":${quote(r.host)},"target":${quote(r.target)},"version":"${r.version}","userAgent":${quote(r.userAgent)},"status":${r.status}`
+  return (
+    `{"time":"${iso(r.startedAt)}","id":"${r.id}","protocol":"${r.protocol}","service":"${r.service}","backend":"${r.backendName}",` +
+    `"client":"${r.clientAddress}","clientPort":${r.clientPort}${http},"tries":${r.tries},"queueMs":${ms(r.queueMs)},` +
+    `"connectMs":${ms(r.connectMs)},"firstByteMs":${ms(r.firstByteMs)},"totalMs":${ms(r.totalMs)},"bytesIn":${r.bytesIn},` +
+    `"bytesOut":${r.bytesOut},"endedBy":"${r.endedBy}","reason":"${r.reason}","phase":"${r.phase}"}\n`
+  )
+}
+
+/** A field of the common formats: quotes, backslashes and what is not printable are escaped as Apache does. */
+const clf = (text: string): string =>
+  text === ''
+    ? '-'
+    : text.replace(/["\\]|[^\x20-\x7e]/g, (c) =>
+        c === '"' || c === '\\' ? `\\${c}` : `\\x${c.charCodeAt(0).toString(16).padStart(2, '0')}`,
+      )
+
+/** NCSA common log format; a TCP flow shows as `TCP service`. */
+export function commonLine(r: FlowRecord): string {
+  tick(r.startedAt)
+  const request =
+    r.method === '' ? `${r.protocol.toUpperCase()} ${r.service}` : `${clf(r.method)} ${clf(r.target)} HTTP/${r.version}`
+  return `${r.clientAddress} - - [${clfSecond}] "${request}" ${r.status === 0 ? '-' : r.status} ${r.bytesOut}`
+}
+
+export const combinedLine = (r: FlowRecord): string => `${commonLine(r)} "${clf(r.referer)}" "${clf(r.userAgent)}"\n`
+
+const FORMATS: Record<Exclude<AccessLogConfig['format'], 'off'>, (r: FlowRecord) => string> = {
+  json: jsonLine,
+  common: (r) => `${commonLine(r)}\n`,
+  combined: combinedLine,
+}
+
+export class AccessLog {
+  readonly #destination: LogDestination | null
+  readonly #line: (r: FlowRecord) => string
+  readonly #timer: NodeJS.Timeout | null
+  #problem = ''
+
+  /** @param onProblem told once per kind of trouble with the destination (disk full, no permission) */
+  constructor(config: AccessLogConfig, onProblem: (message: string) => void) {
+    this.#line = config.format === 'off' ? () => '' : FORMATS[config.format]
+    if (config.format === 'off') {
+      this.#destination = null
+      this.#timer = null
+      return
+    }
+    const destination = openLogDestination(config.path, {
+      minLength: FLUSH_BYTES,
+      maxWrite: MAX_WRITE,
+      maxLength: MAX_QUEUED,
+    })
+    const tell = (message: string): void => {
+      if (message !== this.#problem) onProblem(message)
+      this.#problem = message
+    }
+    destination.on('error', (error: Error) => tell(`access log ${config.path}: ${error.message}`))
+    destination.on('drop', () =>
+      tell(`access log ${config.path}: lines are dropped, the destination is too slow or full`),
+    )
+    this.#destination = destination
+    this.#timer = setInterval(() => destination.flush(), FLUSH_MS)
+    this.#timer.unref()
+  }
+
+  /** Where nothing is written, nobody needs to gather what would be. */
+  get off(): boolean {
+    return this.#destination === null
+  }
+
+  write(record: FlowRecord): void {
+    this.#destination?.write(this.#line(record))
+  }
+
+  /** Opens the file anew, for logrotate. */
+  reopen(): void {
+    this.#destination?.reopen()
+  }
+
+  /** Writes what is buffered, at once. */
+  close(): void {
+    if (this.#timer !== null) clearInterval(this.#timer)
+    try {
+      this.#destination?.flushSync()
+    } catch {
+      // Not open yet or not writable: it was told when that happened.
+    }
+  }
+}

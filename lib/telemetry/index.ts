@@ -1,0 +1,1 @@
+export { AccessLog, type FlowRecord, type Phase } from './access-log.ts'

@@ -1,0 +1,44 @@
+/** The TCP probe: how it leaves. */
+import { once } from 'node:events'
+import { type AddressInfo, createServer, type Socket } from 'node:net'
+import t from 'tap'
+import { createTcpProbe } from '../../lib/probes/tcp.ts'
+import { startBackend } from './support.ts'
+
+t.test('it reads a greeting to its end and closes without a reset', async (t) => {
+  const events: string[] = []
+  const greeting = Buffer.alloc(4 * 1024 * 1024, 'x') // more than any socket buffer holds
+  const backend = await startBackend(t, (stream) => {
+    for (const name of ['finish', 'error']) stream.once(name, () => events.push(name))
+    stream.resume()
+    stream.end(greeting)
+  })
+  await createTcpProbe().check(backend.address, new AbortController().signal)
+  await backend.idle()
+  t.same(events, ['finish'])
+})
+
+t.test('it leaves for good when the backend never closes its side', async (t) => {
+  const server = createServer({ allowHalfOpen: true })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.teardown(() => server.close())
+  const accepted = once(server, 'connection')
+  const { port } = server.address() as AddressInfo
+  await createTcpProbe().check({ host: '127.0.0.1', port }, new AbortController().signal)
+  const socket = (await accepted)[0] as Socket
+  const timer = setInterval(() => socket.write('still here'), 20)
+  t.teardown(() => clearInterval(timer))
+  const [error] = await once(socket, 'error', { signal: AbortSignal.timeout(5000) }).catch((reason: unknown) => [
+    reason,
+  ])
+  t.match(error, { code: /^(ECONNRESET|EPIPE)$/ })
+})
+
+t.test('a later abort does not matter to a check that has passed', async (t) => {
+  const backend = await startBackend(t, (stream) => stream.resume())
+  const controller = new AbortController()
+  t.same(await createTcpProbe().check(backend.address, controller.signal), { detail: 'connected' })
+  controller.abort()
+  await backend.idle()
+})

@@ -1,0 +1,27 @@
+/** Waits for something to become true, by asking again until a deadline. */
+
+/** Calls `probe` every few milliseconds until it answers something else than `undefined` or `false`. */
+export async function eventually<T>(
+  what: string,
+  probe: () => T | undefined | false | Promise<T | undefined | false>,
+  deadline = 5000,
+): Promise<T> {
+  const end = performance.now() + deadline
+  for (;;) {
+    const value = await probe()
+    if (value !== undefined && value !== false) return value
+    if (performance.now() > end) throw new Error(`not within ${deadline} ms: ${what}`)
+    await new Promise((done) => setTimeout(done, 5))
+  }
+}
+
+/** The promise's value, or an error that names what was waited for. The timer goes when the promise settles. */
+export async function within<T>(promise: Promise<T>, what: string | (() => string), deadline = 5000): Promise<T> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => {
+      reject(new Error(`not within ${deadline} ms: ${typeof what === 'string' ? what : what()}`))
+    }, deadline)
+  })
+  return Promise.race([promise, late]).finally(() => clearTimeout(timer))
+}
