@@ -19,6 +19,7 @@ export interface TcpHandle {
   onread: (this: TcpHandle) => Buffer | undefined
   onconnection?: (status: number, client: TcpHandle) => void
   wire: HandleWire | null
+  readonly writeQueueSize: number
   useUserBuffer(buffer: Buffer): void
   readStart(): number
   readStop(): number
@@ -141,6 +142,10 @@ export class HandleWire implements Wire {
 
   get pending(): boolean {
     return this.#inflight > 0
+  }
+
+  get queued(): number {
+    return this.#handle?.writeQueueSize ?? 0
   }
 
   get remoteAddress(): string {

@@ -35,6 +35,10 @@ export class SocketWire implements Wire {
     return this.#inflight > 0
   }
 
+  get queued(): number {
+    return this.#socket.writableLength
+  }
+
   writeText(text: string): boolean {
     this.#inflight++
     const more = this.#socket.write(text, 'latin1', this.#written)

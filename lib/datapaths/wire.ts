@@ -21,6 +21,8 @@ export interface Wire {
   readonly owned: boolean
   /** Something written is not with the kernel yet. */
   readonly pending: boolean
+  /** Bytes of it. */
+  readonly queued: number
   readonly remoteAddress: string
   readonly remotePort: number
   readonly localPort: number

@@ -36,13 +36,21 @@ export interface FlowRecord {
   readonly phase: Phase
 }
 
-const FLUSH_BYTES = 64 * 1024 // some 150 lines a write: a system call and a thread hop are shared by that many requests
-const MAX_WRITE = 2 * FLUSH_BYTES // one write holds whole lines: two threads' lines never mix
+// Lines are gathered here and handed on some 150 at a time: sonic-boom measures all that it holds with every line it is given
+// (15 % of the CPU of a 1 KiB request), and a system call and a thread hop are shared by that many requests.
+const BATCH_CHARS = 64 * 1024
+const MAX_WRITE = 4 * BATCH_CHARS // one write holds whole lines: two threads' lines never mix
 const FLUSH_MS = 1000
 const MAX_QUEUED = 8 * 1024 * 1024 // beyond it lines are dropped (and counted): a full disk must not fill memory
 
 const quote = (text: string): string => JSON.stringify(text)
-const ms = (value: number): string => (value < 0 ? 'null' : String(Math.round(value * 1000) / 1000))
+/** `000` … `999`: times are put together from small integers, a quarter of what printing a double costs. */
+const THREE_DIGITS = Array.from({ length: 1000 }, (_, i) => String(i).padStart(3, '0'))
+function ms(value: number): string {
+  if (value < 0) return 'null'
+  const micros = Math.round(value * 1000)
+  return `${Math.floor(micros / 1000)}.${THREE_DIGITS[micros % 1000]}`
+}
 
 let second = 0
 let isoSecond = ''
@@ -61,7 +69,7 @@ function tick(at: number): void {
 
 const iso = (at: number): string => {
   tick(at)
-  return `${isoSecond}.${String(at % 1000).padStart(3, '0')}Z`
+  return `${isoSecond}.${THREE_DIGITS[at % 1000]}Z`
 }
 
 export function jsonLine(r: FlowRecord): string {
@@ -106,6 +114,7 @@ export class AccessLog {
   readonly #line: (r: FlowRecord) => string
   readonly #timer: NodeJS.Timeout | null
   #problem = ''
+  #batch = ''
 
   /** @param onProblem told once per kind of trouble with the destination (disk full, no permission) */
   constructor(config: AccessLogConfig, onProblem: (message: string) => void) {
@@ -116,7 +125,7 @@ export class AccessLog {
       return
     }
     const destination = openLogDestination(config.path, {
-      minLength: FLUSH_BYTES,
+      minLength: 0,
       maxWrite: MAX_WRITE,
       maxLength: MAX_QUEUED,
     })
@@ -129,27 +138,34 @@ export class AccessLog {
       tell(`access log ${config.path}: lines are dropped, the destination is too slow or full`),
     )
     this.#destination = destination
-    this.#timer = setInterval(() => destination.flush(), FLUSH_MS)
+    this.#timer = setInterval(() => this.#flush(), FLUSH_MS)
     this.#timer.unref()
   }
 
-  /** Where nothing is written, nobody needs to gather what would be. */
-  get off(): boolean {
-    return this.#destination === null
-  }
 
   write(record: FlowRecord): void {
-    this.#destination?.write(this.#line(record))
+    if (this.#destination === null) return
+    this.#batch += this.#line(record)
+    if (this.#batch.length >= BATCH_CHARS) this.#flush()
+  }
+
+  #flush(): void {
+    const batch = this.#batch
+    if (batch === '') return
+    this.#batch = ''
+    this.#destination?.write(batch)
   }
 
   /** Opens the file anew, for logrotate. */
   reopen(): void {
+    this.#flush()
     this.#destination?.reopen()
   }
 
   /** Writes what is buffered, at once. */
   close(): void {
     if (this.#timer !== null) clearInterval(this.#timer)
+    this.#flush()
     try {
       this.#destination?.flushSync()
     } catch {

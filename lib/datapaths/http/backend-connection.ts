@@ -5,6 +5,7 @@ import type { Wire, WireSink } from '../wire.ts'
 import { ID } from './fields.ts'
 import { Framing } from './framing.ts'
 import { BAD, Head, type HeadLimits, MORE } from './head.ts'
+import { Stash } from './stash.ts'
 
 /** What an exchange hears of its backend connection. */
 export interface Responder {
@@ -36,7 +37,7 @@ export class BackendConnection implements WireSink, DeadlineOwner {
   readonly #idle: Deadline
   #exchange: Responder | null = null
   #head: Head | null = null
-  #stash: Buffer | null = null
+  #stash: Stash | null = null
   #inBody = false
   #interims = 0
   /** Requests that it carried. */
@@ -97,8 +98,9 @@ export class BackendConnection implements WireSink, DeadlineOwner {
     }
     if (this.#inBody) return exchange.onResponseBody(bytes, 0, length)
     if (this.#stash === null) return this.#heads(exchange, bytes, 0, length)
-    this.#stash = Buffer.concat([this.#stash, bytes.subarray(0, length)])
-    this.#heads(exchange, this.#stash, 0, this.#stash.length)
+    const stash = this.#stash
+    stash.append(bytes, length)
+    this.#heads(exchange, stash.bytes, 0, stash.length)
   }
 
   onEnd(): void {
@@ -151,7 +153,7 @@ export class BackendConnection implements WireSink, DeadlineOwner {
       this.#head = new Head()
       this.#head.parse(buf, base, end, this.#cache.limits, true)
     }
-    if (this.#stash === null || base > 0) this.#stash = Buffer.from(buf.subarray(base, end))
+    if (this.#stash === null || base > 0) this.#stash = new Stash(buf, base, end)
   }
 
   /** `Keep-Alive: timeout=5`: leave a second before the backend does. */

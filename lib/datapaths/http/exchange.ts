@@ -75,6 +75,8 @@ export class Exchange implements Flow, FlowRecord, Responder {
   #reusable = false
   #closeAfter = false
   #sentAt = 0
+  /** Bytes that a slow side had not taken when its time was last up. */
+  #queued = Number.POSITIVE_INFINITY
   #over = false
   /** The answer's head is out. */
   answered = false
@@ -258,6 +260,7 @@ export class Exchange implements Flow, FlowRecord, Responder {
 
   /** The client's connection takes more bytes of the answer. */
   onClientDrain(): void {
+    this.#queued = Number.POSITIVE_INFINITY
     this.progressed = true
     if (this.#response?.blocked === true) {
       this.#response.blocked = false
@@ -268,6 +271,7 @@ export class Exchange implements Flow, FlowRecord, Responder {
   onBackendDrain(): void {
     if (!this.#request.blocked) return
     this.#request.blocked = false
+    this.#queued = Number.POSITIVE_INFINITY
     this.#client.onBodyWanted()
   }
 
@@ -377,8 +381,16 @@ export class Exchange implements Flow, FlowRecord, Responder {
     cell?.request(status)
   }
 
-  /** Time is up: the client's or the backend's, as the phase says. */
+  /** Time is up: the client's or the backend's, as the phase says. A side that still takes bytes, however slowly, goes on. */
   timeout(): void {
+    const slow = this.answered ? this.#client.wire : this.#connection?.wire
+    if (slow?.pending === true) {
+      const { queued } = slow
+      if (queued < this.#queued) {
+        this.#queued = queued
+        return this.#client.onProgress()
+      }
+    }
     if (this.answered) {
       if (this.#client.wire.pending) return this.finish('client', 'client-timeout')
       return this.finish('backend', 'truncated-response')
@@ -433,7 +445,8 @@ export class Exchange implements Flow, FlowRecord, Responder {
     accessLog.write(this)
     if (connection !== null) {
       this.#request.release(this.#client.wire)
-      connection.release(this.#reusable && whole && this.#request.done && reason === '')
+      // A write still pending may refer to a buffer that the client's wire is about to read into.
+      connection.release(this.#reusable && whole && this.#request.done && reason === '' && !connection.wire.pending)
     }
     if (whole) this.#client.onFinished(!this.#closeAfter)
     else this.#client.onAborted()

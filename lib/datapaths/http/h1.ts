@@ -12,6 +12,7 @@ import { BAD, MORE } from './head.ts'
 import { refusedHead } from './refused.ts'
 import { reply } from './replies.ts'
 import { RequestHead } from './request.ts'
+import { Stash } from './stash.ts'
 
 /** head: waiting for a request, or in its head. body: in its body. wait: all of it has come. tunnel, linger: see below. */
 type Mode = 'head' | 'body' | 'wait' | 'tunnel' | 'linger' | 'closed'
@@ -36,7 +37,7 @@ export class H1Session implements Session, WireSink, DeadlineOwner, Requester {
   #exchange: Exchange | null = null
   #relay: Relay | null = null
   /** Bytes read and not yet used: a head in part, a body whose backend is not there yet, pipelined requests. */
-  #stash: Buffer | null = null
+  #stash: Stash | null = null
   #head: RequestHead | null = null
   #advancing = false
   #ended = false
@@ -65,13 +66,18 @@ export class H1Session implements Session, WireSink, DeadlineOwner, Requester {
     this.wire.resume()
   }
 
+  /** No byte is of use any more. */
+  get #over(): boolean {
+    return this.#mode === 'closed' || this.#mode === 'linger' || this.#mode === 'tunnel'
+  }
+
   get closing(): boolean {
     return this.#closing || this.#ended || this.#context.draining
   }
 
   onBytes(bytes: Buffer, length: number): void {
     if (this.#stash !== null) {
-      this.#stash = Buffer.concat([this.#stash, bytes.subarray(0, length)])
+      this.#stash.append(bytes, length)
       return this.#useStash()
     }
     const used = this.#advance(bytes, 0, length)
@@ -80,8 +86,8 @@ export class H1Session implements Session, WireSink, DeadlineOwner, Requester {
 
   /** Keeps what can't be used yet. Only the rest of a head may make it longer. */
   #keep(buf: Buffer, start: number, end: number): void {
-    if (this.#mode === 'closed') return
-    this.#stash = Buffer.from(buf.subarray(start, end))
+    if (this.#over) return
+    this.#stash = new Stash(buf, start, end)
     if (this.#mode !== 'head') this.wire.pause()
   }
 
@@ -89,9 +95,11 @@ export class H1Session implements Session, WireSink, DeadlineOwner, Requester {
     const stash = this.#stash
     if (stash === null) return
     this.#stash = null
-    const used = this.#advance(stash, 0, stash.length)
-    if (used === 0) this.#stash = stash
-    else if (used < stash.length) this.#stash = Buffer.from(stash.subarray(used))
+    const used = this.#advance(stash.bytes, 0, stash.length)
+    if (used < stash.length && !this.#over) {
+      stash.drop(used)
+      this.#stash = stash
+    }
     if (this.#stash !== null && this.#mode !== 'head') this.wire.pause()
   }
 
@@ -222,7 +230,7 @@ export class H1Session implements Session, WireSink, DeadlineOwner, Requester {
       exchange.finishTunnel(relay.received, relay.sent, by, reason),
     )
     this.#relay = relay
-    relay.inject(this.#stash ?? NOTHING, early)
+    relay.inject(this.#stash?.take() ?? NOTHING, early)
     this.#stash = null
     relay.start()
   }
@@ -239,6 +247,7 @@ export class H1Session implements Session, WireSink, DeadlineOwner, Requester {
   onDrain(): void {
     if (this.#exchange !== null) this.#exchange.onClientDrain()
     else if (this.#mode === 'head') this.#goOn()
+    else if (this.#mode === 'linger' && this.#ended) this.#close()
   }
 
   onClose(): void {
@@ -264,7 +273,7 @@ export class H1Session implements Session, WireSink, DeadlineOwner, Requester {
     if (this.#mode !== 'head' || this.#head === null) return this.#close()
     this.#head.error = 408
     this.#head.problem = 'the head did not come in time'
-    this.#refuse(this.#head, this.#stash ?? NOTHING, 0)
+    this.#refuse(this.#head, this.#stash?.bytes ?? NOTHING, 0)
   }
 
   /** Our last answer is on its way: says so, and reads on for a while so that no reset destroys it. */
