@@ -116,6 +116,7 @@ class Handshake implements DeadlineOwner {
     this.#socket = new TLSSocket(raw, serverOptions(tls.context, tls.protocol))
     this.#socket.on('error', (error) => this.fail(codeOf(error).startsWith('ERR_SSL') ? 'protocol' : 'closed'))
     this.#socket.on('_tlsError', () => this.fail('protocol')) // what a server's socket says of a failed handshake
+    this.#socket.on('end', () => this.fail('closed')) // a half-open client can't finish a handshake
     this.#socket.on('close', () => this.fail('closed'))
     this.#socket.once('secure', () => this.#secure())
     this.#deadline = new Deadline(options.wheel, this)

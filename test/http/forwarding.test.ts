@@ -32,11 +32,10 @@ const FORGED = [
   'X_Forwarded_Proto: forged',
   'X-Forwarded-Host: forged',
   'X_FORWARDED_HOST: forged',
-  'X-Forwarded-Port: 666',
-  'X_Forwarded_Port: 666',
+  'X-Forwarded-Port: 99999',
+  'X_Forwarded_Port: 99999',
   'X-Forwarded-Server: forged',
   'X-Forwarded-Prefix: forged',
-  'X-Forwarded: for=forged',
   'X-Real-IP: 6.6.6.6',
   'X_Real_IP: 6.6.6.6',
   'x-real-ip: 6.6.6.6',
@@ -49,7 +48,7 @@ t.test('what a client says about itself is dropped, in every spelling', async (t
     for (const line of FORGED) {
       const fields = await sent(`${line}\r\nX-Kept: 1\r\n`, service)
       t.notOk(
-        fields.some(([, value]) => /6\.6\.6\.6|forged|666/.test(value)),
+        fields.some(([, value]) => /6\.6\.6\.6|forged|\b99999\b/.test(value)),
         `${line} to ${service}`,
       )
       t.notOk(
@@ -62,7 +61,7 @@ t.test('what a client says about itself is dropped, in every spelling', async (t
 
 t.test('all of it at once, and repeated, is dropped too', async (t) => {
   const fields = await sent(`${[...FORGED, ...FORGED].join('\r\n')}\r\n`)
-  t.notOk(fields.some(([, value]) => /6\.6\.6\.6|forged|666/.test(value)))
+  t.notOk(fields.some(([, value]) => /6\.6\.6\.6|forged|\b99999\b/.test(value)))
 })
 
 t.test('the backend is told the address, the protocol, the host and the port, once each', async (t) => {
@@ -98,16 +97,17 @@ t.test('a trusted proxy is believed, and the chain grows', async (t) => {
 })
 
 t.test('the client in the access log is the rightmost hop that is not trusted', async (t) => {
-  for (const [chain, client] of [
-    ['203.0.113.9', '203.0.113.9'],
-    ['203.0.113.9, 10.1.1.1', '203.0.113.9'],
-    ['198.51.100.1, 203.0.113.9, 10.1.1.1, 10.2.2.2', '203.0.113.9'],
-  ] as const) {
-    const mark = `/log/${n++}`
-    await roundTrip(rig.port('trusting'), get(mark, `X-Forwarded-For: ${chain}\r\n`))
-    const line = await logLine(mark)
-    t.match(line, client, chain)
-    if (chain.startsWith('198')) t.notMatch(line, '198.51.100.1')
+  const rows = [
+    ['/log/1', '203.0.113.9'],
+    ['/log/2', '203.0.113.9, 10.1.1.1'],
+    ['/log/3', '198.51.100.1, 203.0.113.9, 10.1.1.1, 10.2.2.2'],
+  ] as const
+  for (const [target, chain] of rows)
+    await roundTrip(rig.port('trusting'), get(target, `X-Forwarded-For: ${chain}\r\n`))
+  for (const [target, chain] of rows) {
+    const line = await logLine(target)
+    t.match(line, '203.0.113.9', chain)
+    t.notMatch(line, '198.51.100.1', chain)
   }
 })
 

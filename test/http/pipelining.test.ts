@@ -1,6 +1,7 @@
 /** HTTP.md 8: requests that come before the last answer are answered in order. */
 import t from 'tap'
 import { chunked, get, post, startRig } from '../support/engine.ts'
+import { eventually } from '../support/eventually.ts'
 import { valuesOf } from '../support/message.ts'
 
 const rig = await startRig(t)
@@ -68,6 +69,49 @@ t.test('a bad request after good ones is answered in its turn, and is the last',
     backend.heads.slice(seen).map((r) => r.target),
     ['/g/1', '/g/2'],
   )
+})
+
+t.test('rubbish of any length after a request is refused, and kills nobody', async (t) => {
+  const good = [get('/r'), post('Content-Length: 5\r\n', 'hello', '/r'), chunked('0\r\n\r\n', '/r')]
+  for (const request of good)
+    for (const rubbish of [
+      '\n',
+      '\0',
+      ' ',
+      '\x7f',
+      '\r\n\n',
+      'G\n',
+      ' / HTTP/1.1\r\n',
+      ':'.repeat(100),
+      '\xff'.repeat(5000),
+    ]) {
+      const client = await rig.connect()
+      client.send(request + rubbish)
+      const title = JSON.stringify((request + rubbish).slice(-80))
+      t.equal((await client.readResponse()).status, 200, title)
+      t.equal((await client.readResponse()).status, 400, title)
+      t.equal((await client.readUntilClose()).length, 0, title)
+    }
+  t.notMatch(rig.balancer.stderr(), /died/)
+})
+
+t.test('the log of a refused head shows nothing of another request', async (t) => {
+  const client = await rig.connect()
+  client.send(get('/somebody-elses-target'))
+  t.equal((await client.readResponse()).status, 200)
+  client.destroy()
+  for (const rubbish of ['\n', '\0', ' ', '\xff']) {
+    const other = await rig.connect()
+    other.send(rubbish)
+    t.equal((await other.readResponse()).status, 400)
+    other.destroy()
+  }
+  const rows = await eventually('the log of both', async () => {
+    const log = (await rig.balancer.accessLog()).map((row) => JSON.stringify(row))
+    const from = log.findIndex((row) => row.includes('/somebody-elses-target'))
+    return from >= 0 && log.length >= from + 5 ? log.slice(from) : undefined
+  })
+  t.equal(rows.filter((row) => /somebody|HTTP\/1|Content-/.test(row)).length, 1, rows.join('\n'))
 })
 
 t.test('nothing after a request with Connection: close is answered', async (t) => {

@@ -23,26 +23,25 @@ async function trickle(client: Awaited<ReturnType<typeof rig.connect>>, bytes: s
 }
 
 t.test('a head that does not come is answered 408, and the connection closed', async (t) => {
-  for (const part of [
+  const parts = [
     'G',
     'GET / HTTP/1.1',
     'GET / HTTP/1.1\r\n',
     'GET / HTTP/1.1\r\nHost: a.test\r\n',
-    'GET / HTTP/1.1\r\nHost: a.test\r\n\r',
-  ]) {
+    `${get('/').slice(0, -1)}`,
+  ]
+  const late = async (part: string) => {
     const client = await rig.connect('head')
     const start = performance.now()
     client.send(part)
     const response = await client.readResponse({ deadline: 3000 })
     t.equal(response.status, 408, JSON.stringify(part))
-    t.strictSame(
-      valuesOf(response.fields, 'connection').map((v) => v.toLowerCase()),
-      ['close'],
-    )
+    t.match(valuesOf(response.fields, 'connection').join(), /^close$/i)
     t.ok(performance.now() - start >= 250, 'not before its time')
     t.equal((await client.readUntilClose()).length, 0)
     client.destroy()
   }
+  await Promise.all(parts.map(late))
 })
 
 t.test('a byte now and then does not prolong it', async (t) => {
@@ -72,10 +71,7 @@ t.test('a second request has the same time as the first', async (t) => {
 })
 
 t.test('a body that stops coming is answered 408, and is never whole at the backend', async (t) => {
-  for (const [form, request] of [
-    ['length', post('Content-Length: 10\r\n', 'hello', '/stall/length')],
-    ['chunked', chunked('5\r\nhello\r\n', '/stall/chunked')],
-  ] as const) {
+  const stall = async (form: string, request: string) => {
     const client = await rig.connect('body')
     client.send(request)
     t.equal((await client.readResponse({ deadline: 3000 })).status, 408, form)
@@ -85,6 +81,10 @@ t.test('a body that stops coming is answered 408, and is never whole at the back
     t.notOk(backend.requests.some((one) => one.target === `/stall/${form}`))
     client.destroy()
   }
+  await Promise.all([
+    stall('length', post('Content-Length: 10\r\n', 'hello', '/stall/length')),
+    stall('chunked', chunked('5\r\nhello\r\n', '/stall/chunked')),
+  ])
 })
 
 t.test('a body that keeps coming has no limit on the whole', async (t) => {
@@ -117,23 +117,23 @@ t.test('an interim answer is not the answer', async (t) => {
 })
 
 t.test('a backend that stops in mid-body aborts the client, whose answer never looks whole', async (t) => {
-  for (const [form, part] of [
+  const parts = [
     ['length', 'HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello'],
     ['chunked', 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n'],
     ['until-close', 'HTTP/1.1 200 OK\r\n\r\nhello'],
-  ] as const) {
-    backend.on(`/stuck/${form}`, (x) => x.write(part))
-    for (const version of ['1.1', '1.0']) {
-      const request = get(`/stuck/${form}`).replace('HTTP/1.1', `HTTP/${version}`)
-      const client = await rig.connect('body')
-      client.send(request)
-      const response = await client.readResponse({ deadline: 3000 }).catch(() => undefined)
-      t.notOk(response?.status === 200, `${form} to ${version}`)
-      t.ok(await client.untilClosed())
-      t.ok(await backend.last(`/stuck/${form}`).connection.untilClosed())
-      client.destroy()
-    }
+  ] as const
+  const stuck = async (form: string, part: string, version: string) => {
+    const target = `/stuck/${form}/${version}`
+    backend.on(target, (x) => x.write(part))
+    const client = await rig.connect('body')
+    client.send(get(target).replace('HTTP/1.1', `HTTP/${version}`))
+    const response = await client.readResponse({ deadline: 3000 }).catch(() => undefined)
+    t.notOk(response?.status === 200, `${form} to ${version}`)
+    t.ok(await client.untilClosed())
+    t.ok(await backend.last(target).connection.untilClosed())
+    client.destroy()
   }
+  await Promise.all(parts.flatMap(([form, part]) => [stuck(form, part, '1.1'), stuck(form, part, '1.0')]))
 })
 
 t.test('an idle client connection is closed without a word', async (t) => {

@@ -146,7 +146,8 @@ t.test('a 101 that nobody asked for is a 502, and no tunnel', async (t) => {
     t.equal((await client.readResponse()).status, 502, JSON.stringify(request))
     client.send(get('/smuggled'))
     await backend.last('/unasked').connection.untilClosed()
-    t.notOk(backend.last('/unasked').connection.text.includes('/smuggled'))
+    const { connection, head } = backend.last('/unasked')
+    t.ok(connection.text.endsWith(head), 'nothing came after the head')
     client.destroy()
   }
 })

@@ -75,6 +75,11 @@ async function launch(t: Teardown, config: string | object, options: BalancerOpt
   const killWithUs = () => child.kill('SIGKILL')
   process.once('exit', killWithUs)
   t.teardown(async () => {
+    if (child.exitCode === null && child.signalCode === null) {
+      child.kill('SIGTERM')
+      // Clients of the test that are still there would be waited for; a second signal stops at once.
+      await within(exited, 'a stop without waiting', 100).catch(() => undefined)
+    }
     await end(child, exited, 'SIGTERM', 3000)
     process.off('exit', killWithUs)
     await rm(dir, { recursive: true, force: true })

@@ -29,9 +29,9 @@ export class RawClient {
   readonly socket: Socket
   /** How the balancer ended its direction: `end` is a FIN, `reset` a RST. */
   readonly closed: Promise<Ending>
-  /** What arrived and was not read as part of a response. */
-  pending: Buffer = Buffer.alloc(0)
   ending: Ending | undefined
+  #arrived: Buffer[] = []
+  #size = 0
   #wake: () => void = () => undefined
   #resolveClosed: (ending: Ending) => void = () => undefined
 
@@ -42,12 +42,23 @@ export class RawClient {
     })
     socket.setNoDelay(true)
     socket.on('data', (bytes: Buffer) => {
-      this.pending = this.pending.length === 0 ? bytes : Buffer.concat([this.pending, bytes])
+      this.#arrived.push(bytes)
+      this.#size += bytes.length
       this.#wake()
     })
     socket.on('end', () => this.#end('end'))
     socket.on('error', () => this.#end('reset'))
     socket.on('close', () => this.#end('reset'))
+  }
+
+  /** What arrived and was not read as part of a response. */
+  get pending(): Buffer {
+    if (this.#arrived.length !== 1) this.#arrived = [Buffer.concat(this.#arrived)]
+    return this.#arrived[0] ?? Buffer.alloc(0)
+  }
+  set pending(bytes: Buffer) {
+    this.#arrived = [bytes]
+    this.#size = bytes.length
   }
 
   #end(ending: Ending): void {
@@ -124,9 +135,8 @@ export class RawClient {
   /** At least `n` unread bytes: for tunnels. */
   async readBytes(n: number, deadline = 5000): Promise<Buffer> {
     const end = performance.now() + deadline
-    while (this.pending.length < n) {
-      if (this.ending !== undefined)
-        throw new Error(`closed (${this.ending}) with ${this.pending.length} of ${n} bytes`)
+    while (this.#size < n) {
+      if (this.ending !== undefined) throw new Error(`closed (${this.ending}) with ${this.#size} of ${n} bytes`)
       await this.#more(end, `${n} bytes`)
     }
     const bytes = this.pending.subarray(0, n)
@@ -154,12 +164,12 @@ export class RawClient {
   }
 
   async #more(end: number, what: string): Promise<void> {
-    const had = this.pending.length
+    const had = this.#size
     const woken = new Promise<void>((resolve) => {
       this.#wake = resolve
     })
-    if (this.pending.length !== had || this.ending !== undefined) return
-    await within(woken, () => `${what}; unread: ${this.#seen()}`, Math.max(1, end - performance.now()))
+    if (this.#size !== had || this.ending !== undefined) return
+    await within(woken, () => `${what}; unread: ${this.#seen()}`, Math.max(1, Math.round(end - performance.now())))
   }
 }
 

@@ -18,8 +18,8 @@ export interface Responder {
   onResponseBody(buf: Buffer, start: number, end: number): void
   /** The answer is broken: `problem` for the log. */
   onBadResponse(problem: string): void
-  /** FIN or a broken connection; `''` for FIN. */
-  onBackendGone(code: string): void
+  /** FIN (`code` '') or a broken connection. `begun`: a part of an answer had come. */
+  onBackendGone(code: string, begun: boolean): void
   /** The backend takes more bytes of the request. */
   onBackendDrain(): void
 }
@@ -117,7 +117,7 @@ export class BackendConnection implements WireSink, DeadlineOwner {
 
   #gone(code: string): void {
     const exchange = this.#exchange
-    if (exchange !== null) return exchange.onBackendGone(code)
+    if (exchange !== null) return exchange.onBackendGone(code, this.#stash !== null || this.#interims > 0)
     this.#cache.remove(this)
     this.close()
   }

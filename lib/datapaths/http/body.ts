@@ -1,6 +1,7 @@
 /** One direction of one message's body: how it is framed on both sides, what is left, and the writing of it. */
 import type { Wire } from '../wire.ts'
 import { ChunkDecoder } from './chunked.ts'
+import { keptTrailers } from './trailers.ts'
 
 export type BodyKind = 'none' | 'length' | 'chunked' | 'close'
 
@@ -16,17 +17,23 @@ export class Body {
   /** Towards the other side it is chunked. */
   readonly chunkOut: boolean
   readonly #decoder: ChunkDecoder | null
+  readonly #trailers: boolean
+  readonly #limit: number
   #left: number
   #bulk = false
   /** Bytes of content so far, without framing. */
   bytes = 0
   done: boolean
-  /** What was wrong with its framing, or ''. */
+  /** What was wrong with its framing, or ''. Nothing of the bytes that were wrong has been written. */
   problem = ''
+  tooLarge = false
   /** The last write has not drained: the source must pause. */
   blocked = false
 
-  constructor(kind: BodyKind, length: number, chunkOut: boolean) {
+  /** @param trailers they go on; @param limit most bytes of content, `tooLarge` then tells */
+  constructor(kind: BodyKind, length: number, chunkOut: boolean, trailers: boolean, limit: number) {
+    this.#trailers = trailers
+    this.#limit = limit
     this.kind = kind
     this.length = kind === 'length' ? length : 0
     this.chunkOut = chunkOut
@@ -87,6 +94,8 @@ export class Body {
     }
     const length = at - SIZE_LINE
     this.bytes += length
+    if (this.bytes > this.#limit) this.tooLarge = true
+    if (this.tooLarge || this.problem !== '') return p
     let first = SIZE_LINE
     if (this.chunkOut) {
       if (length > 0) {
@@ -95,14 +104,17 @@ export class Body {
         out.latin1Write(line, first)
         at += out.latin1Write('\r\n', at)
       }
-      if (this.done && this.problem === '') at += out.latin1Write('0\r\n\r\n', at)
     }
+    const last =
+      this.chunkOut && this.done ? `0\r\n${this.#trailers ? keptTrailers(decoder?.trailers ?? '') : ''}\r\n` : ''
     let flowed = true
     if (small) {
-      if (at > first || prefix !== '') flowed = to.writeText(prefix + out.latin1Slice(first, at))
+      const text = prefix + out.latin1Slice(first, at) + last
+      if (text !== '') flowed = to.writeText(text)
     } else {
       if (prefix !== '') to.writeText(prefix)
       if (at > first) flowed = to.writeOwned(out, first, at)
+      if (last !== '') flowed = to.writeText(last)
     }
     this.blocked = !flowed
     return p

@@ -26,12 +26,13 @@ export class ChunkDecoder {
   dataEnd = 0
   /** What was wrong, or ''. */
   problem = ''
+  /** The trailer lines so far, each with its CRLF. */
+  trailers = ''
   #state = SIZE
   #digits = 0
   #left = 0
   #extension = 0
   #extensions = 0
-  #trailers = 0
   #nameBytes = 0
 
   get done(): boolean {
@@ -42,6 +43,11 @@ export class ChunkDecoder {
     this.problem = problem
     this.#state = FAILED
     return at
+  }
+
+  #trailer(byte: number): boolean {
+    this.trailers += String.fromCharCode(byte)
+    return this.trailers.length <= MAX_TRAILERS
   }
 
   /** Consumes up to the end of the next run of data, of the body or of the input; answers where it stopped. */
@@ -112,17 +118,18 @@ export class ChunkDecoder {
           if (byte === COLON && this.#nameBytes > 0) this.#state = TRAILER_VALUE
           else if (((CLASS[byte] as number) & TOKEN) === 0) return this.#refuse('a trailer is malformed', p)
           this.#nameBytes++
-          if (++this.#trailers > MAX_TRAILERS) return this.#refuse('trailers are too long', p)
+          if (!this.#trailer(byte)) return this.#refuse('trailers are too long', p)
           p++
           break
         case TRAILER_VALUE:
           if (byte === CR) this.#state = TRAILER_LF
           else if (((CLASS[byte] as number) & VALUE) === 0) return this.#refuse('a trailer has a control character', p)
-          if (++this.#trailers > MAX_TRAILERS) return this.#refuse('trailers are too long', p)
+          if (!this.#trailer(byte)) return this.#refuse('trailers are too long', p)
           p++
           break
         case TRAILER_LF:
           if (byte !== LF) return this.#refuse('a trailer does not end in CRLF', p)
+          this.trailers += '\n'
           this.#state = TRAILER_START
           p++
           break

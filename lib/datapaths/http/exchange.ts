@@ -22,6 +22,8 @@ import {
   forwardResponse,
   hostOfBackend,
   type ResponseFraming,
+  type ResponseHop,
+  takesTrailers,
 } from './forward.ts'
 import type { Framing } from './framing.ts'
 import type { Head } from './head.ts'
@@ -48,7 +50,15 @@ export interface Requester {
   onTunnel(backend: Wire, early: Buffer): void
 }
 
-const INTERIM_BODY = 'none'
+const INTERIM: ResponseHop = { body: 'none', connection: '', upgrade: '', trailers: false }
+
+/** What the client is told when no further try is made. */
+interface Failure {
+  readonly status: number
+  readonly reason: Reason
+  readonly detail: string
+}
+const NO_BACKEND: Failure = { status: 503, reason: 'no-backend', detail: 'no backend is available' }
 
 export class Exchange implements Flow, FlowRecord, Responder {
   readonly #context: HttpContext
@@ -62,6 +72,7 @@ export class Exchange implements Flow, FlowRecord, Responder {
   readonly #expects: boolean
   readonly #json: boolean
   readonly #keepAlive: boolean
+  readonly #trailers: boolean
   readonly #request: Body
   #response: Body | null = null
   /** The request's body in hand as text while it can be sent again; null when it can't. */
@@ -69,6 +80,7 @@ export class Exchange implements Flow, FlowRecord, Responder {
   #prefix = ''
   #tried: Set<Backend> | null = null
   #stale = false
+  #failure: Failure = NO_BACKEND
   #backend: Backend | null = null
   #connection: BackendConnection | null = null
   #dial: Dial | null = null
@@ -135,7 +147,8 @@ export class Exchange implements Flow, FlowRecord, Responder {
     this.#keepAlive = head.framing.persistent(head.minor)
     const { framing } = head
     const kind: BodyKind = framing.chunked ? 'chunked' : framing.length > 0 ? 'length' : 'none'
-    this.#request = new Body(kind, framing.length, framing.chunked)
+    this.#request = new Body(kind, framing.length, framing.chunked, true, view.http.maxBody ?? Number.MAX_SAFE_INTEGER)
+    this.#trailers = head.minor === 1 && takesTrailers(buf, base, head)
     this.#replay = this.#request.done ? '' : null
     this.#head = forwardRequest(buf, base, head, view.http, facts, this.id)
     context.active++
@@ -175,10 +188,7 @@ export class Exchange implements Flow, FlowRecord, Responder {
   #place(): void {
     if (this.tries === 0) this.queueMs = performance.now() - this.#begunAt
     const backend = this.#context.pool.pick(this, this.#tried)
-    if (backend === undefined) {
-      if (this.tries === 0) return this.refuse(503, 'no-backend', 'no backend is available')
-      return this.refuse(503, 'connect-failed', 'no backend could be reached')
-    }
+    if (backend === undefined) return this.#giveUp()
     backend.cell.begin()
     this.#backend = backend
     this.backendName = backend.name
@@ -201,11 +211,16 @@ export class Exchange implements Flow, FlowRecord, Responder {
   }
 
   #connectFailed(backend: Backend, reason: RetryReason & Reason): void {
-    if (this.tries > this.#context.view.retries) {
-      return this.refuse(reason === 'connect-timeout' ? 504 : 503, reason, 'no backend could be reached')
-    }
+    this.#failure = { status: reason === 'connect-timeout' ? 504 : 503, reason, detail: 'no backend could be reached' }
+    if (this.tries > this.#context.view.retries) return this.#giveUp()
     this.#leave(backend)
     this.#again(reason)
+  }
+
+  /** No further try: the answer is what the last one failed with. */
+  #giveUp(): void {
+    const { status, reason, detail } = this.#failure
+    this.refuse(status, reason, detail)
   }
 
   /** Gives the backend up and does not pick it again for this request. */
@@ -247,8 +262,7 @@ export class Exchange implements Flow, FlowRecord, Responder {
       this.refuse(400, 'bad-request', body.problem)
       return end
     }
-    const { maxBody } = this.#context.view.http
-    if (maxBody !== undefined && body.bytes > maxBody) {
+    if (body.tooLarge) {
       this.refuse(413, 'too-large', 'the body is too large')
       return end
     }
@@ -283,7 +297,7 @@ export class Exchange implements Flow, FlowRecord, Responder {
   onInterim(head: Head, framing: Framing, buf: Buffer, base: number): void {
     // Unasked 100s are not relayed; HTTP/1.0 knows no interim answers (RFC 9110 §15.2).
     if (this.#minor === 0 || (head.status === 100 && !this.#expects)) return
-    this.#client.wire.writeText(forwardResponse(buf, base, head, framing, INTERIM_BODY, '', ''))
+    this.#client.wire.writeText(forwardResponse(buf, base, head, framing, INTERIM))
   }
 
   onSwitch(head: Head, framing: Framing, buf: Buffer, base: number, end: number): void {
@@ -292,7 +306,7 @@ export class Exchange implements Flow, FlowRecord, Responder {
       return this.onBadResponse('an upgrade that was not asked for')
     const connection = this.#connection as BackendConnection
     this.#answering(101)
-    const text = forwardResponse(buf, base, head, framing, 'none', 'Upgrade', upgrade)
+    const text = forwardResponse(buf, base, head, framing, { ...INTERIM, connection: 'Upgrade', upgrade })
     this.bytesOut += text.length
     this.#client.wire.writeText(text)
     connection.detach()
@@ -311,11 +325,12 @@ export class Exchange implements Flow, FlowRecord, Responder {
     this.#reusable = kind !== 'close' && framing.persistent(head.minor)
     this.#answering(status)
     const keep = this.#keeps() && out !== 'close'
+    const trailers = out === 'chunked' && this.#trailers
     const value = !keep ? 'close' : this.#minor === 0 ? 'keep-alive' : ''
-    const text = forwardResponse(buf, base, head, framing, out, value, '')
+    const text = forwardResponse(buf, base, head, framing, { body: out, connection: value, upgrade: '', trailers })
     this.bytesOut += text.length
     this.#closeAfter = !keep
-    this.#response = new Body(kind, framing.length, out === 'chunked')
+    this.#response = new Body(kind, framing.length, out === 'chunked', trailers, Number.MAX_SAFE_INTEGER)
     this.#relay(connection, this.#response, buf, base + head.pos, end, text)
   }
 
@@ -346,15 +361,21 @@ export class Exchange implements Flow, FlowRecord, Responder {
     this.refuse(502, 'bad-response', 'the backend gave an answer that is not HTTP')
   }
 
-  onBackendGone(code: string): void {
+  onBackendGone(code: string, begun: boolean): void {
     if (this.answered) {
       if (code === '' && this.#response?.ended(this.#client.wire) === true) return this.finish('', '')
       return this.#abortResponse('truncated-response')
     }
     const connection = this.#connection as BackendConnection
     const stale = connection.uses > 1 && !this.#stale
-    const again = this.#idempotent && this.#replay !== null && (stale || this.tries <= this.#context.view.retries)
-    if (!again) return this.refuse(502, 'backend-closed', 'the backend closed the connection without an answer')
+    const again =
+      !begun && this.#idempotent && this.#replay !== null && (stale || this.tries <= this.#context.view.retries)
+    this.#failure = {
+      status: 502,
+      reason: 'backend-closed',
+      detail: 'the backend closed the connection without an answer',
+    }
+    if (!again) return this.#giveUp()
     this.#connection = null
     connection.close()
     // A connection that died while idle says nothing of its backend: the next try dials, and may go there again.
@@ -405,7 +426,7 @@ export class Exchange implements Flow, FlowRecord, Responder {
     if (this.#over) return
     const { answered } = this
     if (!answered) {
-      const keep = this.#keeps() && status !== 400
+      const keep = this.#keeps() && status !== 400 && status !== 413
       this.status = status
       const text = reply({ status, id: this.id, detail, json: this.#json, close: !keep, headOnly: this.#headOnly })
       this.bytesOut += text.length

@@ -106,7 +106,7 @@ export function forwardRequest(
   for (let i = 0; i < head.count; i++) {
     const field = head.id(i)
     dropped[i] =
-      HOP_BY_HOP[field] === 1 ||
+      (HOP_BY_HOP[field] === 1 && !(field === ID.trailer && framing.chunked)) ||
       field === ID.host ||
       (IDENTITY[field] === 1 && !(facts.trusted && TRUSTED_AS_IT_IS[field] === 1)) ||
       (idName !== '' && equals(buf, base + head.nameStart(i), base + head.nameEnd(i), idName)) ||
@@ -131,7 +131,7 @@ export function forwardRequest(
   if (rules.via !== false) ours += `Via: 1.${head.minor} ${rules.via}\r\n`
   if (rules.requestId !== false) ours += `${rules.requestId}: ${id}\r\n`
   if (head.upgrade !== '') ours += `Connection: Upgrade\r\nUpgrade: ${head.upgrade}\r\n`
-  else if (acceptsTrailers(buf, base, head)) ours += 'TE: trailers\r\nConnection: TE\r\n'
+  else if (takesTrailers(buf, base, head)) ours += 'TE: trailers\r\nConnection: TE\r\n'
   if (framing.chunked) ours += 'Transfer-Encoding: chunked\r\n'
   else if (framing.length >= 0) ours += `Content-Length: ${framing.length}\r\n`
   return { line: `${head.method} ${path} HTTP/1.1\r\n`, host, rest: `${kept}${ours}\r\n` }
@@ -143,7 +143,8 @@ function forwardedField(facts: ForwardedFacts, authority: string): string {
   return `Forwarded: for=${client};host="${authority}";proto=${facts.scheme}\r\n`
 }
 
-function acceptsTrailers(buf: Buffer, base: number, head: RequestHead): boolean {
+/** Does TE say that the client takes trailers? */
+export function takesTrailers(buf: Buffer, base: number, head: RequestHead): boolean {
   let found = false
   for (let i = 0; i < head.count; i++) {
     if (head.id(i) !== ID.te) continue
@@ -159,22 +160,32 @@ export const hostOfBackend = (host: string, port: number): string => `Host: ${fo
 /** How the answer's body is framed towards the client. */
 export type ResponseFraming = 'none' | 'length' | 'chunked' | 'close'
 
-/** What the client gets of a final answer's head. `connection` is the value of its Connection field, '' for none. */
+/** What is of this hop alone in an answer's head. */
+export interface ResponseHop {
+  readonly body: ResponseFraming
+  /** Value of the Connection field; '': none. */
+  readonly connection: string
+  /** Value of the Upgrade field; '': none. */
+  readonly upgrade: string
+  /** Trailers go on: so does the field that announces them. */
+  readonly trailers: boolean
+}
+
+/** What the client gets of an answer's head. */
 export function forwardResponse(
   buf: Buffer,
   base: number,
   head: Head,
   framing: Framing,
-  body: ResponseFraming,
-  connection: string,
-  upgrade: string,
+  { body, connection, upgrade, trailers }: ResponseHop,
 ): string {
   const reason = buf.latin1Slice(base + head.reasonStart, base + head.reasonEnd)
   let dated = false
   for (let i = 0; i < head.count; i++) {
     const field = head.id(i)
     if (field === ID.date) dated = true
-    dropped[i] = HOP_BY_HOP[field] === 1 || nominated(framing, head, i, buf, base) ? 1 : 0
+    dropped[i] =
+      (HOP_BY_HOP[field] === 1 && !(field === ID.trailer && trailers)) || nominated(framing, head, i, buf, base) ? 1 : 0
   }
   const kept = keptFields(buf, base, head)
   let out = `HTTP/1.1 ${head.status} ${reason}\r\n${kept}`

@@ -74,6 +74,11 @@ export class Head {
     this.pos = 0
     this.error = 0
     this.problem = ''
+    this.minor = 1
+    this.methodStart = 0
+    this.methodEnd = 0
+    this.targetStart = 0
+    this.targetEnd = 0
     this.count = 0
     this.#state = START
     this.#skipped = false

@@ -15,6 +15,7 @@ const PHRASES: Record<number, string> = {
   503: 'Service Unavailable',
   504: 'Gateway Timeout',
   505: 'HTTP Version Not Supported',
+  508: 'Loop Detected',
 }
 
 export interface ReplyOptions {

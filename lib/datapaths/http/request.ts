@@ -10,6 +10,7 @@ const IDEMPOTENT = new Set(['GET', 'HEAD', 'OPTIONS', 'PUT', 'DELETE', 'TRACE'])
 export interface RequestRules {
   readonly allowTrace: boolean
   readonly upgrades: readonly string[]
+  readonly via: string | false
 }
 
 export class RequestHead extends Head {
@@ -66,6 +67,9 @@ export class RequestHead extends Head {
       } else if (id === ID.upgrade) {
         upgradeField = i
         upgrades++
+      } else if (id === ID.via && rules.via !== false) {
+        if (passedBy(buf, base + this.valueStart(i), base + this.valueEnd(i), rules.via))
+          return this.#fail(508, 'the request was here before')
       } else if (id === ID.accept) this.accept = i
       else if (id === ID['user-agent']) this.userAgent = i
       else if (id === ID.referer) this.referer = i
@@ -164,6 +168,14 @@ function validHost(buf: Buffer, start: number, end: number): boolean {
   if (buf[p] !== 58) return false
   for (p++; p < end; p++) if ((buf[p] as number) < 48 || (buf[p] as number) > 57) return false
   return true
+}
+
+/** Does a Via field name us as one who received it (RFC 9110 §7.6.3: protocol, received-by, comment)? */
+function passedBy(buf: Buffer, start: number, end: number, name: string): boolean {
+  return buf
+    .latin1Slice(start, end)
+    .split(',')
+    .some((hop) => hop.trim().split(/[ \t]+/)[1] === name)
 }
 
 /** The common methods without making a string. */

@@ -17,6 +17,8 @@ export class TcpSession implements Session, Flow, FlowRecord {
   #backend: Backend | null = null
   #dial: Dial | null = null
   #relay: Relay | null = null
+  /** Why there is no backend, once there is none left. */
+  #failure: Reason = 'no-backend'
   #over = false
 
   readonly startedAt = Date.now()
@@ -81,8 +83,7 @@ export class TcpSession implements Session, Flow, FlowRecord {
     if (this.tries === 0) this.queueMs = performance.now() - this.#begunAt
     const { pool, wheel, view } = this.#context
     const backend = pool.pick(this, this.#tried)
-    if (backend === undefined)
-      return this.#finish(this.tries === 0 ? 'us' : 'backend', this.tries === 0 ? 'no-backend' : 'connect-failed')
+    if (backend === undefined) return this.#finish(this.tries === 0 ? 'us' : 'backend', this.#failure)
     backend.cell.begin()
     this.#backend = backend
     this.backendName = backend.name
@@ -105,6 +106,7 @@ export class TcpSession implements Session, Flow, FlowRecord {
     backend.cell.end()
     this.#backend = null
     if (this.tries > this.#context.view.retries) return this.#finish('backend', reason)
+    this.#failure = reason
     this.#context.cell.retry(reason)
     this.#tried ??= new Set()
     this.#tried.add(backend)
