@@ -8,7 +8,13 @@ export type BodyKind = 'none' | 'length' | 'chunked' | 'close'
 const TEXT_BYTES = 16 * 1024 // up to here a body goes out as text, joined to the head: one write (measured against two)
 const BULK_BYTES = 64 * 1024 // more to come than one shared read: a buffer of its own pays
 const SIZE_LINE = 20 // room for a chunk's size line in front of its data
-const scratch = Buffer.allocUnsafeSlow(TEXT_BYTES + 64)
+const FRAME_BYTES = 64 // room around the data for size lines
+const scratch = Buffer.allocUnsafeSlow(TEXT_BYTES + FRAME_BYTES)
+
+/** Buffers for framing large reads anew, for the body that has none; it keeps its own until it is done. */
+const SPARE_BYTES = BULK_BYTES + FRAME_BYTES
+const spares: Buffer[] = []
+const MOST_SPARES = 16
 
 export class Body {
   readonly kind: BodyKind
@@ -21,6 +27,7 @@ export class Body {
   readonly #limit: number
   #left: number
   #bulk = false
+  #out: Buffer | null = null
   /** Bytes of content so far, without framing. */
   bytes = 0
   done: boolean
@@ -71,7 +78,7 @@ export class Body {
   /** Decodes and frames anew: all data of one read becomes one chunk. */
   #reframe(buf: Buffer, start: number, end: number, to: Wire, prefix: string): number {
     const small = end - start <= TEXT_BYTES
-    const out = small ? scratch : Buffer.allocUnsafe(end - start + 64)
+    const out = small ? scratch : this.#frame(end - start + FRAME_BYTES)
     let at = SIZE_LINE
     let p = start
     const decoder = this.#decoder
@@ -117,7 +124,18 @@ export class Body {
       if (last !== '') flowed = to.writeText(last)
     }
     this.blocked = !flowed
+    if (this.done && flowed && this.#out?.length === SPARE_BYTES && spares.length < MOST_SPARES) spares.push(this.#out)
+    if (this.done) this.#out = null
     return p
+  }
+
+  /** A buffer to frame `size` bytes in: this body's own, because its source is paused while a write of it is pending. */
+  #frame(size: number): Buffer {
+    if (this.#out === null || this.#out.length < size) {
+      this.#out =
+        size <= SPARE_BYTES ? (spares.pop() ?? Buffer.allocUnsafeSlow(SPARE_BYTES)) : Buffer.allocUnsafeSlow(size)
+    }
+    return this.#out
   }
 
   /** The source ended: right for a close-delimited body, which is then whole; wrong for any other. */
@@ -134,4 +152,12 @@ export class Body {
     this.#bulk = false
     from.bulk(false, false)
   }
+}
+
+function takeSpare(bytes: number): Buffer {
+  const buffer = spare
+  spare = null
+  return buffer !== null && buffer.length >= bytes
+    ? buffer
+    : Buffer.allocUnsafeSlow(Math.max(bytes, BULK_BYTES + FRAME_BYTES))
 }
