@@ -126,6 +126,7 @@ export class HandleWire implements Wire {
   #reusable = false
   #inflight = 0
   #failing = false
+  #ending = false
   #remote: Name | null = null
 
   constructor(handle: TcpHandle) {
@@ -224,15 +225,21 @@ export class HandleWire implements Wire {
     this.#inflight--
     if (this.#handle === null) return
     if (status < 0) this.#fail(status)
-    else if (this.#inflight === 0) this.sink.onDrain()
+    else if (this.#inflight === 0) {
+      if (this.#ending) this.end()
+      this.sink.onDrain()
+    }
   }
 
   end(): void {
     const handle = this.#handle
     if (handle === null) return
+    // libuv would keep it behind pending writes, but then refuse to reset the connection: a cut answer would look whole.
+    this.#ending = this.#inflight > 0
+    if (this.#ending) return
     const req = new (bindings as Bindings).stream.ShutdownWrap()
     req.oncomplete = () => {} // a failure shows as a read or write error
-    handle.shutdown(req) // libuv keeps it behind pending writes
+    handle.shutdown(req)
   }
 
   pause(): void {

@@ -124,8 +124,7 @@ export class Body {
       if (last !== '') flowed = to.writeText(last)
     }
     this.blocked = !flowed
-    if (this.done && flowed && this.#out?.length === SPARE_BYTES && spares.length < MOST_SPARES) spares.push(this.#out)
-    if (this.done) this.#out = null
+    if (this.done) this.#giveBack(to)
     return p
   }
 
@@ -136,6 +135,12 @@ export class Body {
         size <= SPARE_BYTES ? (spares.pop() ?? Buffer.allocUnsafeSlow(SPARE_BYTES)) : Buffer.allocUnsafeSlow(size)
     }
     return this.#out
+  }
+
+  /** The buffer goes to the next body, unless a write of it is pending: what `writeText` answered says nothing of that. */
+  #giveBack(to: Wire): void {
+    if (this.#out?.length === SPARE_BYTES && !to.pending && spares.length < MOST_SPARES) spares.push(this.#out)
+    this.#out = null
   }
 
   /** The source ended: right for a close-delimited body, which is then whole; wrong for any other. */
@@ -152,12 +157,4 @@ export class Body {
     this.#bulk = false
     from.bulk(false, false)
   }
-}
-
-function takeSpare(bytes: number): Buffer {
-  const buffer = spare
-  spare = null
-  return buffer !== null && buffer.length >= bytes
-    ? buffer
-    : Buffer.allocUnsafeSlow(Math.max(bytes, BULK_BYTES + FRAME_BYTES))
 }

@@ -16,24 +16,24 @@ import { equals } from './bytes.ts'
 import type { HttpContext } from './context.ts'
 import { ID } from './fields.ts'
 import {
-  type ForwardedFacts,
-  type ForwardedRequest,
   forwardRequest,
   forwardResponse,
-  hostOfBackend,
+  needsHost,
   type ResponseFraming,
   type ResponseHop,
   takesTrailers,
+  withHost,
 } from './forward.ts'
 import type { Framing } from './framing.ts'
 import type { Head } from './head.ts'
+import type { Hop } from './hop.ts'
 import { reply } from './replies.ts'
 import type { RequestHead } from './request.ts'
 
 /** What an exchange asks of the client connection that it belongs to. */
 export interface Requester {
   readonly wire: Wire
-  readonly facts: ForwardedFacts
+  readonly hop: Hop
   readonly peerAddress: string
   readonly peerPort: number
   /** No further request is wanted on this connection. */
@@ -64,7 +64,8 @@ export class Exchange implements Flow, FlowRecord, Responder {
   readonly #context: HttpContext
   readonly #client: Requester
   readonly #begunAt = performance.now()
-  readonly #head: ForwardedRequest
+  readonly #head: string
+  readonly #needsHost: boolean
   readonly #minor: number
   readonly #idempotent: boolean
   readonly #headOnly: boolean
@@ -86,7 +87,10 @@ export class Exchange implements Flow, FlowRecord, Responder {
   #dial: Dial | null = null
   #reusable = false
   #closeAfter = false
-  #sentAt = 0
+  /** When the request went out. */
+  #sentAt = this.#begunAt
+  /** When the answer began, while the same read is still being worked on: then its end needs no look at the clock. */
+  #now = 0
   /** Bytes that a slow side had not taken when its time was last up. */
   #queued = Number.POSITIVE_INFINITY
   #over = false
@@ -123,17 +127,17 @@ export class Exchange implements Flow, FlowRecord, Responder {
   /** `head` has been interpreted; everything needed of `buf` is read here. */
   constructor(context: HttpContext, client: Requester, head: RequestHead, buf: Buffer, base: number) {
     const { view } = context
-    const { facts } = client
+    const { hop } = client
     this.#context = context
     this.#client = client
     this.protocol = view.protocol
     this.service = view.name
-    this.clientAddress = facts.trusted ? context.clientOf(head, buf, base, client.peerAddress) : client.peerAddress
+    this.clientAddress = hop.trusted ? context.clientOf(head, buf, base, client.peerAddress) : client.peerAddress
     this.clientPort = client.peerPort
-    this.id = (facts.trusted && requestIdOf(head, buf, base)) || newId()
+    this.id = (hop.trusted && requestIdOf(head, buf, base)) || newId()
     this.method = head.method
     this.target = buf.latin1Slice(base + head.targetStart, base + head.targetEnd)
-    this.host = buf.latin1Slice(base + head.hostStart, base + head.hostEnd)
+    this.host = hop.authority(buf, base + head.hostStart, base + head.hostEnd)
     this.version = head.minor === 1 ? '1.1' : '1.0'
     this.userAgent = fieldText(head, buf, base, head.userAgent)
     this.referer = fieldText(head, buf, base, head.referer)
@@ -148,9 +152,10 @@ export class Exchange implements Flow, FlowRecord, Responder {
     const { framing } = head
     const kind: BodyKind = framing.chunked ? 'chunked' : framing.length > 0 ? 'length' : 'none'
     this.#request = new Body(kind, framing.length, framing.chunked, true, view.http.maxBody ?? Number.MAX_SAFE_INTEGER)
-    this.#trailers = head.minor === 1 && takesTrailers(buf, base, head)
+    this.#trailers = head.te && head.minor === 1 && takesTrailers(buf, base, head)
     this.#replay = this.#request.done ? '' : null
-    this.#head = forwardRequest(buf, base, head, view.http, facts, this.id)
+    this.#head = forwardRequest(buf, base, head, view.http, hop, this.id)
+    this.#needsHost = needsHost(head, view.http)
     context.active++
   }
 
@@ -182,11 +187,13 @@ export class Exchange implements Flow, FlowRecord, Responder {
   async #hold(until: number): Promise<void> {
     const { pool, wheel } = this.#context
     while (!this.#over && pool.undecided() && wheel.now < until) await pool.changed(until - wheel.now)
-    if (!this.#over) this.#place()
+    if (this.#over) return
+    this.queueMs = performance.now() - this.#begunAt
+    this.#sentAt = this.#begunAt + this.queueMs
+    this.#place()
   }
 
   #place(): void {
-    if (this.tries === 0) this.queueMs = performance.now() - this.#begunAt
     const backend = this.#context.pool.pick(this, this.#tried)
     if (backend === undefined) return this.#giveUp()
     backend.cell.begin()
@@ -240,10 +247,9 @@ export class Exchange implements Flow, FlowRecord, Responder {
     this.#connection = connection
     this.phase = 'request'
     connection.assign(this)
-    this.#sentAt = performance.now()
-    const { line, host, rest } = this.#head
+    if (this.connectMs !== 0) this.#sentAt = performance.now() // on an idle connection it is the moment of the start
     const { backend, wire } = connection
-    this.#prefix = line + (host === '' ? hostOfBackend(backend.host, backend.port) : host) + rest
+    this.#prefix = this.#needsHost ? withHost(this.#head, backend.host, backend.port) : this.#head
     if (this.#replay === null) return this.#client.onBodyWanted()
     wire.writeText(this.#prefix + this.#replay)
     this.#prefix = ''
@@ -332,6 +338,7 @@ export class Exchange implements Flow, FlowRecord, Responder {
     this.#closeAfter = !keep
     this.#response = new Body(kind, framing.length, out === 'chunked', trailers, Number.MAX_SAFE_INTEGER)
     this.#relay(connection, this.#response, buf, base + head.pos, end, text)
+    this.#now = 0
   }
 
   /** May the connection carry another request after this one? */
@@ -397,6 +404,7 @@ export class Exchange implements Flow, FlowRecord, Responder {
     this.phase = 'response'
     this.status = status
     this.firstByteMs = now - this.#sentAt
+    this.#now = now
     const cell = this.#backend?.cell
     cell?.responded(this.firstByteMs)
     cell?.request(status)
@@ -459,7 +467,7 @@ export class Exchange implements Flow, FlowRecord, Responder {
     this.endedBy = by
     this.reason = reason
     if (reason === '') this.phase = 'done'
-    this.totalMs = performance.now() - this.#begunAt
+    this.totalMs = (this.#now || performance.now()) - this.#begunAt
     cell.request(this.status, this.totalMs)
     cell.bytes(this.bytesIn, this.bytesOut)
     if (reason !== '') cell.error(reason)

@@ -2,19 +2,11 @@
 import { isIPv6 } from 'node:net'
 import { formatAddress } from '../../core/index.ts'
 import { equals, forEachElement } from './bytes.ts'
-import { FORWARDED_FAMILY, HOP_BY_HOP, ID, IDENTITY, PROTECTED } from './fields.ts'
+import { FORWARDED_FAMILY, HOP_BY_HOP, ID, IDENTITY, OTHER, PROTECTED } from './fields.ts'
 import type { Framing } from './framing.ts'
 import type { Head } from './head.ts'
+import type { Hop } from './hop.ts'
 import type { RequestHead } from './request.ts'
-
-/** What the fields that we add say of the client and the connection. */
-export interface ForwardedFacts {
-  readonly clientAddress: string
-  readonly scheme: 'http' | 'https'
-  readonly port: number
-  /** Its forwarding fields are believed. */
-  readonly trusted: boolean
-}
 
 export interface ForwardRules {
   readonly host: 'preserve' | 'backend' | { readonly literal: string }
@@ -67,80 +59,85 @@ function joined(buf: Buffer, base: number, head: Head, id: number): string {
   return values.join(', ')
 }
 
-/** The start of the request line and what goes before Host; and everything behind Host up to the end of the head. */
-export interface ForwardedRequest {
-  /** `GET /path HTTP/1.1\r\n` */
-  line: string
-  /** The Host line, or '' where it depends on the backend. */
-  host: string
-  /** All other lines and the empty one. */
-  rest: string
-}
-
-/** What the backend gets of a request's head. */
+/** What the backend gets of a request's head: all of it, but for the Host line where that depends on the backend (`needsHost`). */
 export function forwardRequest(
   buf: Buffer,
   base: number,
   head: RequestHead,
   rules: ForwardRules,
-  facts: ForwardedFacts,
+  hop: Hop,
   id: string,
-): ForwardedRequest {
+): string {
   const { framing } = head
-  const path =
-    head.pathStart === head.pathEnd
-      ? head.method === 'OPTIONS'
-        ? '*'
-        : '/'
-      : head.absolute && buf[base + head.pathStart] === 63
-        ? `/${buf.latin1Slice(base + head.pathStart, base + head.pathEnd)}`
-        : buf.latin1Slice(base + head.pathStart, base + head.pathEnd)
-  const authority = buf.latin1Slice(base + head.hostStart, base + head.hostEnd)
-  const host =
-    rules.host === 'preserve' && authority !== ''
-      ? `Host: ${authority}\r\n`
-      : typeof rules.host === 'object'
-        ? `Host: ${rules.host.literal}\r\n`
-        : ''
-  const idName = rules.requestId === false ? '' : rules.requestId.toLowerCase()
+  const authority = hop.authority(buf, base + head.hostStart, base + head.hostEnd)
+  const hostInPlace = rules.host === 'preserve' && !head.absolute
+  // The default name has a number of its own; only another one must be looked for by its letters.
+  const idName = rules.requestId === false || rules.requestId === DEFAULT_ID ? '' : rules.requestId.toLowerCase()
   for (let i = 0; i < head.count; i++) {
     const field = head.id(i)
-    dropped[i] =
-      (HOP_BY_HOP[field] === 1 && !(field === ID.trailer && framing.chunked)) ||
-      field === ID.host ||
-      (IDENTITY[field] === 1 && !(facts.trusted && TRUSTED_AS_IT_IS[field] === 1)) ||
-      (idName !== '' && equals(buf, base + head.nameStart(i), base + head.nameEnd(i), idName)) ||
-      nominated(framing, head, i, buf, base)
-        ? 1
-        : 0
+    if (field === OTHER && idName === '' && framing.nominated === null) dropped[i] = 0
+    else {
+      dropped[i] =
+        (HOP_BY_HOP[field] === 1 && !(field === ID.trailer && framing.chunked)) ||
+        (field === ID.host && !hostInPlace) ||
+        (IDENTITY[field] === 1 && !(hop.trusted && TRUSTED_AS_IT_IS[field] === 1)) ||
+        (idName !== '' && equals(buf, base + head.nameStart(i), base + head.nameEnd(i), idName)) ||
+        nominated(framing, head, i, buf, base)
+          ? 1
+          : 0
+    }
   }
-  const kept = keptFields(buf, base, head)
-  let ours = ''
-  if (facts.trusted) {
-    const chain = joined(buf, base, head, ID['x-forwarded-for'])
-    ours += `X-Forwarded-For: ${chain === '' ? '' : `${chain}, `}${facts.clientAddress}\r\n`
-    ours += `X-Forwarded-Proto: ${first(buf, base, head, ID['x-forwarded-proto']) || facts.scheme}\r\n`
-    ours += `X-Forwarded-Host: ${first(buf, base, head, ID['x-forwarded-host']) || authority}\r\n`
-    ours += `X-Forwarded-Port: ${first(buf, base, head, ID['x-forwarded-port']) || facts.port}\r\n`
-  } else {
-    ours += `X-Forwarded-For: ${facts.clientAddress}\r\nX-Forwarded-Proto: ${facts.scheme}\r\n`
-    if (authority !== '') ours += `X-Forwarded-Host: ${authority}\r\n`
-    ours += `X-Forwarded-Port: ${facts.port}\r\n`
-  }
-  if (rules.forwarded) ours += forwardedField(facts, authority)
-  if (rules.via !== false) ours += `Via: 1.${head.minor} ${rules.via}\r\n`
-  if (rules.requestId !== false) ours += `${rules.requestId}: ${id}\r\n`
-  if (head.upgrade !== '') ours += `Connection: Upgrade\r\nUpgrade: ${head.upgrade}\r\n`
-  else if (takesTrailers(buf, base, head)) ours += 'TE: trailers\r\nConnection: TE\r\n'
-  if (framing.chunked) ours += 'Transfer-Encoding: chunked\r\n'
-  else if (framing.length >= 0) ours += `Content-Length: ${framing.length}\r\n`
-  return { line: `${head.method} ${path} HTTP/1.1\r\n`, host, rest: `${kept}${ours}\r\n` }
+  let out = `${requestLine(buf, base, head)} HTTP/1.1\r\n`
+  if (typeof rules.host === 'object') out += `Host: ${rules.host.literal}\r\n`
+  else if (rules.host === 'preserve' && head.absolute) out += `Host: ${authority}\r\n`
+  out += keptFields(buf, base, head)
+  out += hop.trusted ? trustedIdentity(buf, base, head, hop, authority) : hop.identity
+  if (rules.forwarded) out += forwardedField(hop, authority)
+  if (rules.via !== false) out += head.minor === 1 ? hop.via : `Via: 1.0 ${rules.via}\r\n`
+  if (rules.requestId !== false) out += `${rules.requestId}: ${id}\r\n`
+  if (head.upgrade !== '') out += `Connection: Upgrade\r\nUpgrade: ${head.upgrade}\r\n`
+  else if (head.te && takesTrailers(buf, base, head)) out += 'TE: trailers\r\nConnection: TE\r\n'
+  if (framing.chunked) out += 'Transfer-Encoding: chunked\r\n'
+  else if (framing.length >= 0) out += `Content-Length: ${framing.length}\r\n`
+  return `${out}\r\n`
+}
+
+const DEFAULT_ID = 'X-Request-Id'
+
+/** Does `forwardRequest` leave Host out? */
+export const needsHost = (head: RequestHead, rules: ForwardRules): boolean =>
+  rules.host === 'backend' || (rules.host === 'preserve' && head.hostStart === head.hostEnd)
+
+/** Puts the Host line of a backend behind the request line. */
+export function withHost(text: string, host: string, port: number): string {
+  const line = text.indexOf('\n') + 1
+  return `${text.slice(0, line)}Host: ${formatAddress(host, port)}\r\n${text.slice(line)}`
+}
+
+/** Method and origin-form of the target, in one slice where they stand side by side. */
+function requestLine(buf: Buffer, base: number, head: RequestHead): string {
+  if (!head.absolute) return buf.latin1Slice(base + head.methodStart, base + head.targetEnd)
+  const path = buf.latin1Slice(base + head.pathStart, base + head.pathEnd)
+  if (path === '') return `${head.method} ${head.method === 'OPTIONS' ? '*' : '/'}`
+  return `${head.method} ${path.startsWith('?') ? '/' : ''}${path}`
+}
+
+/** The forwarding fields behind a trusted proxy: what it said goes on, and the proxy itself is added to the chain. */
+function trustedIdentity(buf: Buffer, base: number, head: RequestHead, hop: Hop, authority: string): string {
+  const chain = joined(buf, base, head, ID['x-forwarded-for'])
+  const host = first(buf, base, head, ID['x-forwarded-host']) || authority
+  return (
+    `X-Forwarded-For: ${chain === '' ? '' : `${chain}, `}${hop.clientAddress}\r\n` +
+    `X-Forwarded-Proto: ${first(buf, base, head, ID['x-forwarded-proto']) || hop.scheme}\r\n` +
+    (host === '' ? '' : `X-Forwarded-Host: ${host}\r\n`) +
+    `X-Forwarded-Port: ${first(buf, base, head, ID['x-forwarded-port']) || hop.port}\r\n`
+  )
 }
 
 /** RFC 7239 §4: an IPv6 address and a host with a port are quoted. */
-function forwardedField(facts: ForwardedFacts, authority: string): string {
-  const client = isIPv6(facts.clientAddress) ? `"[${facts.clientAddress}]"` : facts.clientAddress
-  return `Forwarded: for=${client};host="${authority}";proto=${facts.scheme}\r\n`
+function forwardedField(hop: Hop, authority: string): string {
+  const client = isIPv6(hop.clientAddress) ? `"[${hop.clientAddress}]"` : hop.clientAddress
+  return `Forwarded: for=${client};host="${authority}";proto=${hop.scheme}\r\n`
 }
 
 /** Does TE say that the client takes trailers? */
@@ -154,8 +151,6 @@ export function takesTrailers(buf: Buffer, base: number, head: RequestHead): boo
   }
   return found
 }
-
-export const hostOfBackend = (host: string, port: number): string => `Host: ${formatAddress(host, port)}\r\n`
 
 /** How the answer's body is framed towards the client. */
 export type ResponseFraming = 'none' | 'length' | 'chunked' | 'close'
@@ -179,23 +174,29 @@ export function forwardResponse(
   framing: Framing,
   { body, connection, upgrade, trailers }: ResponseHop,
 ): string {
-  const reason = buf.latin1Slice(base + head.reasonStart, base + head.reasonEnd)
   let dated = false
+  // The length of a HEAD or 304 answer tells of a body that does not come: it is kept (RFC 9110 §8.6).
+  const tellsLength = body !== 'chunked' && framing.length >= 0 && head.status >= 200 && head.status !== 204
   for (let i = 0; i < head.count; i++) {
     const field = head.id(i)
-    if (field === ID.date) dated = true
-    dropped[i] =
-      (HOP_BY_HOP[field] === 1 && !(field === ID.trailer && trailers)) || nominated(framing, head, i, buf, base) ? 1 : 0
+    if (field === OTHER && framing.nominated === null) dropped[i] = 0
+    else {
+      if (field === ID.date) dated = true
+      dropped[i] =
+        (HOP_BY_HOP[field] === 1 &&
+          !(field === ID.trailer && trailers) &&
+          !(field === ID['content-length'] && tellsLength)) ||
+        nominated(framing, head, i, buf, base)
+          ? 1
+          : 0
+    }
   }
-  const kept = keptFields(buf, base, head)
-  let out = `HTTP/1.1 ${head.status} ${reason}\r\n${kept}`
+  // Behind the version the status line goes on as it came; a Content-Length has been read as one plain number.
+  let out = `HTTP/1.1 ${buf.latin1Slice(base + head.statusStart, base + head.reasonEnd)}\r\n${keptFields(buf, base, head)}`
   if (!dated && head.status >= 200) out += `Date: ${httpDate()}\r\n`
   if (upgrade !== '') out += `Upgrade: ${upgrade}\r\n`
   if (connection !== '') out += `Connection: ${connection}\r\n`
-  // The length of a HEAD or 304 answer tells of a body that does not come: it is kept (RFC 9110 §8.6).
   if (body === 'chunked') out += 'Transfer-Encoding: chunked\r\n'
-  else if (framing.length >= 0 && head.status >= 200 && head.status !== 204)
-    out += `Content-Length: ${framing.length}\r\n`
   return `${out}\r\n`
 }
 

@@ -7,8 +7,8 @@ import { Relay } from '../tcp/relay.ts'
 import type { Wire, WireSink } from '../wire.ts'
 import type { HttpContext } from './context.ts'
 import { Exchange, type Requester } from './exchange.ts'
-import type { ForwardedFacts } from './forward.ts'
 import { BAD, MORE } from './head.ts'
+import { Hop } from './hop.ts'
 import { refusedHead } from './refused.ts'
 import { reply } from './replies.ts'
 import { RequestHead } from './request.ts'
@@ -27,7 +27,7 @@ const NOTHING = Buffer.alloc(0)
 
 export class H1Session implements Session, WireSink, DeadlineOwner, Requester {
   readonly wire: Wire
-  readonly facts: ForwardedFacts
+  readonly hop: Hop
   readonly peerAddress: string
   readonly peerPort: number
   readonly #context: HttpContext
@@ -50,12 +50,8 @@ export class H1Session implements Session, WireSink, DeadlineOwner, Requester {
     this.#closed = closed
     this.peerAddress = wire.remoteAddress
     this.peerPort = wire.remotePort
-    this.facts = {
-      clientAddress: this.peerAddress,
-      scheme: context.view.tls === null ? 'http' : 'https',
-      port: wire.localPort,
-      trusted: context.trusts(this.peerAddress),
-    }
+    const scheme = context.view.tls === null ? 'http' : 'https'
+    this.hop = new Hop(this.peerAddress, scheme, wire.localPort, context.trusts(this.peerAddress), context.view.http)
     this.#deadline = new Deadline(context.wheel, this)
     this.#deadline.set(context.view.timeouts.head)
     wire.sink = this

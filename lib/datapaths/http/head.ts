@@ -58,6 +58,7 @@ export class Head {
   targetStart = 0
   targetEnd = 0
   status = 0
+  statusStart = 0
   reasonStart = 0
   reasonEnd = 0
   /** Start of the first field line, and of the empty line behind the last. */
@@ -182,6 +183,7 @@ export class Head {
           if (this.#major > 1) return this.#refuse(505, 'this is not HTTP/1')
           if (this.#major === 0 || this.minor > 1) return this.#refuse(400, 'the version is not HTTP/1.0 or HTTP/1.1')
           this.#mark = p - base
+          this.statusStart = p - base
           this.status = 0
           this.#state = response ? STATUS_CODE : REQUEST_LINE_LF
           break

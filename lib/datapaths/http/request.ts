@@ -25,6 +25,8 @@ export class RequestHead extends Head {
   hostEnd = 0
   hostField = -1
   expectContinue = false
+  /** There is a TE field. */
+  te = false
   /** The one protocol that the request may upgrade to, as the client wrote it; ''. */
   upgrade = ''
   /** Accept, User-Agent and Referer fields; -1: none. */
@@ -46,6 +48,7 @@ export class RequestHead extends Head {
   interpret(buf: Buffer, base: number, rules: RequestRules): boolean {
     this.method = methodName(buf, base + this.methodStart, base + this.methodEnd)
     this.expectContinue = false
+    this.te = false
     this.upgrade = ''
     this.hostField = -1
     this.accept = -1
@@ -70,7 +73,8 @@ export class RequestHead extends Head {
       } else if (id === ID.via && rules.via !== false) {
         if (passedBy(buf, base + this.valueStart(i), base + this.valueEnd(i), rules.via))
           return this.#fail(508, 'the request was here before')
-      } else if (id === ID.accept) this.accept = i
+      } else if (id === ID.te) this.te = true
+      else if (id === ID.accept) this.accept = i
       else if (id === ID['user-agent']) this.userAgent = i
       else if (id === ID.referer) this.referer = i
     }

@@ -1,0 +1,39 @@
+/** What we tell backends of a client connection: put together once per connection, not once per request. */
+import type { ForwardRules } from './forward.ts'
+
+export class Hop {
+  readonly clientAddress: string
+  readonly scheme: 'http' | 'https'
+  /** The port that the client came to. */
+  readonly port: number
+  /** The peer is a trusted proxy: its forwarding fields are believed. */
+  readonly trusted: boolean
+  /** The Via line of an HTTP/1.1 request. */
+  readonly via: string
+  #authority = ''
+  #identity = ''
+
+  constructor(clientAddress: string, scheme: 'http' | 'https', port: number, trusted: boolean, rules: ForwardRules) {
+    this.clientAddress = clientAddress
+    this.scheme = scheme
+    this.port = port
+    this.trusted = trusted
+    this.via = rules.via === false ? '' : `Via: 1.1 ${rules.via}\r\n`
+  }
+
+  /** The text of `buf[start..end)`: the same string as long as the connection asks for the same host. */
+  authority(buf: Buffer, start: number, end: number): string {
+    const authority = buf.latin1Slice(start, end)
+    if (authority === this.#authority && this.#identity !== '') return this.#authority
+    this.#authority = authority
+    this.#identity =
+      `X-Forwarded-For: ${this.clientAddress}\r\nX-Forwarded-Proto: ${this.scheme}\r\n` +
+      `${authority === '' ? '' : `X-Forwarded-Host: ${authority}\r\n`}X-Forwarded-Port: ${this.port}\r\n`
+    return authority
+  }
+
+  /** The forwarding fields of the last `authority`. */
+  get identity(): string {
+    return this.#identity
+  }
+}
