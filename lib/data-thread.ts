@@ -33,16 +33,17 @@ async function start(): Promise<void> {
 }
 
 async function obey(message: ToThread): Promise<void> {
+  await started // a listener that opens behind a drain would never close
   switch (message.type) {
     case 'drain':
       await Promise.all([...datapaths.values()].map((datapath) => datapath.drain()))
-      tools.accessLog.close()
+      await tools.accessLog.close()
       return tell({ type: 'drained' })
     case 'cut':
       return datapaths.get(message.service)?.cut(message.backend)
     case 'stop':
       await Promise.all([...datapaths.values()].map((datapath) => datapath.close()))
-      tools.accessLog.close()
+      await tools.accessLog.close()
       return process.exit(0)
     case 'reopen-logs':
       return tools.accessLog.reopen()
@@ -51,7 +52,7 @@ async function obey(message: ToThread): Promise<void> {
   }
 }
 
+const started = start()
 port.on('message', (message: ToThread) => {
   void obey(message)
 })
-await start()

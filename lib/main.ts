@@ -1,7 +1,7 @@
 /** The control thread's composition root: one run of the balancer, from configuration to exit code. */
 import { type AdminServer, startAdmin } from './admin/index.ts'
 import type { Config } from './config/index.ts'
-import { type BalancerError, createLogger, formatAddress, type Logger, systemClock } from './core/index.ts'
+import { type BalancerError, createLogger, formatAddress, systemClock } from './core/index.ts'
 import { Manager } from './service/index.ts'
 
 /** What listens where, once everything does. */
@@ -20,7 +20,7 @@ export interface RunOptions {
   readonly onDrain: (flows: number, leftMs: number) => void
 }
 
-/** Exit codes of DESIGN §8 that a run can end with. */
+/** Exit codes that a run can end with; 2 and 3 are the command line's. */
 export const EXIT = { done: 0, failed: 1, cut: 4 } as const
 
 const PROGRESS_MS = 1000
@@ -50,14 +50,17 @@ export async function runBalancer(options: RunOptions): Promise<number> {
     await manager.stop()
     throw error
   }
+  const hurry = new AbortController()
   const stop = (signal: NodeJS.Signals): void => {
     if (manager.draining) {
       log.warn(`${signal} again: stopping at once`)
+      hurry.abort()
       give(manager.activeConnections() > 0 ? EXIT.cut : EXIT.done)
-    } else void drain(manager, options, signal, log).then(give)
+    } else void drain(manager, options, signal, hurry.signal).then(give)
   }
   process.on('SIGTERM', stop)
   process.on('SIGINT', stop)
+  process.on('SIGHUP', () => log.warn('SIGHUP: reloading the configuration is not available yet; restart to apply it'))
   process.on('SIGUSR1', () => manager.threads?.broadcast({ type: 'reopen-logs' }))
   process.on('uncaughtException', (error) => {
     log.fatal({ err: error }, `control thread died: ${error.message}; the process ends`)
@@ -78,7 +81,13 @@ function listenersOf(manager: Manager): Record<string, string[]> {
 }
 
 /** Lets flows finish until the appliance's drain timeout. */
-async function drain(manager: Manager, { config, onDrain }: RunOptions, signal: string, log: Logger): Promise<number> {
+async function drain(
+  manager: Manager,
+  { config, onDrain }: RunOptions,
+  signal: string,
+  hurry: AbortSignal,
+): Promise<number> {
+  const { log } = manager
   const { timeout } = config.appliance.drain
   const until = systemClock.now() + timeout
   log.info(
@@ -95,8 +104,10 @@ async function drain(manager: Manager, { config, onDrain }: RunOptions, signal: 
   const end = await Promise.race([manager.drain().then(() => 'done' as const), deadline])
   clearTimeout(expired)
   clearInterval(progress)
+  if (hurry.aborted) return EXIT.cut // a second signal was faster, and has said so
   const left = manager.activeConnections()
-  if (end === 'done') log.info('drained: every connection ended by itself')
-  else log.warn(`drain timeout: ${left} connections are cut`)
-  return end === 'done' ? EXIT.done : EXIT.cut
+  const cut = end === 'cut' && left > 0 // a time of 0 is up before the threads can say that there was nothing
+  if (cut) log.warn(`drain timeout: ${left} connections are cut`)
+  else log.info('drained: every connection ended by itself')
+  return cut ? EXIT.cut : EXIT.done
 }

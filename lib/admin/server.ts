@@ -1,8 +1,14 @@
 /** The admin listener: API, metrics and health of the process itself. */
-import { createServer } from 'node:http'
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import { resolve } from 'node:path'
 import type { Config } from '../config/index.ts'
-import type { Logger } from '../core/index.ts'
+import { BalancerError, codeOf, formatAddress, type Logger, messageOf, parseAddressRange } from '../core/index.ts'
 import type { Manager } from '../service/index.ts'
+import { refusalOf } from './access.ts'
+import { answerError } from './answer.ts'
+import { EventHub } from './events.ts'
+import { createExposition } from './metrics.ts'
+import { type AdminContext, matchRoute } from './routes.ts'
 
 export interface AdminOptions {
   readonly config: Config
@@ -18,14 +24,113 @@ export interface AdminServer {
   close(): Promise<void>
 }
 
-export async function startAdmin({ config }: AdminOptions): Promise<AdminServer> {
-  const server = createServer((_request, response) => response.end('{}'))
-  const at = config.admin.listen.lastIndexOf(':')
-  const host = config.admin.listen.slice(0, at)
-  await new Promise<void>((resolve) => server.listen(Number(config.admin.listen.slice(at + 1)), host, resolve))
-  const address = server.address()
-  return {
-    address: `${host}:${typeof address === 'object' && address !== null ? address.port : 0}`,
-    close: async () => void server.close(),
+const MAX_CONNECTIONS = 256 // consoles, scrapers and event listeners of one appliance
+const MAX_HEAD = 16 * 1024 // what a browser with many cookies for localhost sends
+const MAX_BODY = 64 * 1024
+const HEAD_MS = 5000
+const REQUEST_MS = 10_000
+const CHECK_MS = 1000 // how late a timeout may be
+const KEEP_ALIVE_MS = 65_000 // longer than a usual scrape interval
+const STALL_MS = 60_000 // a client that reads nothing for so long is cut; an event stream has its heartbeats
+
+/** @throws BalancerError LISTEN_FAILED */
+export async function startAdmin({ config, file, version, manager, log }: AdminOptions): Promise<AdminServer> {
+  const { listen, token } = config.admin
+  const events = new EventHub((listener) => manager.onChange(listener))
+  const context: AdminContext = {
+    manager,
+    file: resolve(file),
+    version,
+    exposition: await createExposition(manager, version),
+    events,
   }
+  const server = createServer(
+    {
+      maxHeaderSize: MAX_HEAD,
+      headersTimeout: HEAD_MS,
+      requestTimeout: REQUEST_MS,
+      connectionsCheckingInterval: CHECK_MS,
+      keepAliveTimeout: KEEP_ALIVE_MS,
+    },
+    (request, response) => {
+      serve(context, token, request, response).catch((error: unknown) => {
+        if (response.destroyed) return // the client went away
+        log.error({ err: error }, `admin ${request.method} failed: ${messageOf(error)}`)
+        if (response.headersSent) response.destroy()
+        else answerError(response, 500, 'internal', 'the request failed; the log tells why')
+      })
+    },
+  )
+  server.maxConnections = MAX_CONNECTIONS
+  server.setTimeout(STALL_MS)
+  const address = await open(server, listen).catch((error: unknown) => {
+    events.close()
+    throw error
+  })
+  return { address, close: () => close(server, events) }
+}
+
+async function serve(context: AdminContext, token: string, request: IncomingMessage, response: ServerResponse) {
+  response.setHeader('Cache-Control', 'no-store')
+  response.setHeader('X-Content-Type-Options', 'nosniff')
+  const { method = '', url = '', headers } = request
+  const [path = '', query = ''] = url.split('?', 2)
+  const match = matchRoute(method, path)
+  const refusal = refusalOf(method, headers, token)
+  if (refusal !== null && match.route?.open !== true) {
+    const { status, error, message } = refusal
+    if (status === 401) response.setHeader('WWW-Authenticate', 'Bearer realm="evenkeel"')
+    return refuse(response, status, error, message)
+  }
+  if (!(await bodyFits(request))) return refuse(response, 413, 'too-large', `a body has at most ${MAX_BODY} bytes`)
+  if (match.route !== null) {
+    const call = { request, response, query: new URLSearchParams(query), names: match.names, trusted: refusal === null }
+    return match.route.handle(context, call)
+  }
+  if (match.allow.length === 0) return answerError(response, 404, 'not-found', 'there is nothing at this path')
+  response.setHeader('Allow', match.allow.join(', '))
+  answerError(response, 405, 'method-not-allowed', `this path takes ${match.allow.join(', ')}`)
+}
+
+/** Answers without having read the request's body, which ends the connection. */
+function refuse(response: ServerResponse, status: number, error: string, message: string): void {
+  response.setHeader('Connection', 'close')
+  answerError(response, status, error, message)
+}
+
+/** Reads the body to its end, and forgets it: no route takes one yet. */
+async function bodyFits(request: IncomingMessage): Promise<boolean> {
+  if (Number(request.headers['content-length'] ?? 0) > MAX_BODY) return false
+  let length = 0
+  for await (const chunk of request.iterator({ destroyOnReturn: false })) {
+    length += (chunk as Buffer).length
+    if (length > MAX_BODY) return false
+  }
+  return true
+}
+
+async function open(server: Server, listen: string): Promise<string> {
+  const range = parseAddressRange(listen)
+  if (typeof range === 'string') throw new BalancerError('LISTEN_FAILED', `admin can't listen: ${range}`)
+  const { host, first: port } = range
+  await new Promise<void>((listening, reject) => {
+    server.once('error', (error) => {
+      const why = codeOf(error) === 'EADDRINUSE' ? 'the port is in use' : messageOf(error)
+      const message = `admin can't listen on ${formatAddress(host, port)}: ${why}`
+      reject(new BalancerError('LISTEN_FAILED', message, { cause: error }))
+    })
+    server.listen({ host, port, exclusive: true, ipv6Only: host.includes(':') }, listening)
+  })
+  server.removeAllListeners('error')
+  server.on('error', () => {}) // failed accepts: libuv tries again with the next connection
+  const address = server.address()
+  return formatAddress(host, typeof address === 'object' && address !== null ? address.port : port)
+}
+
+/** Event streams end; what else is under way is cut. */
+async function close(server: Server, events: EventHub): Promise<void> {
+  const closed = new Promise<void>((done) => server.close(() => done()))
+  events.close()
+  setImmediate(() => server.closeAllConnections())
+  await closed
 }

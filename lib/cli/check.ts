@@ -10,7 +10,10 @@ export async function check(file: string, json: boolean): Promise<number> {
       `${JSON.stringify({ ok: result.ok, files: result.files, problems: problemsToJson(problems) })}\n`,
     )
   else {
-    if (problems.length > 0) process.stderr.write(renderProblems(problems, { colour: process.stderr.isTTY }))
+    if (problems.length > 0)
+      process.stderr.write(
+        renderProblems(problems, { colour: process.stderr.isTTY, noun: result.ok ? 'warning' : 'problem' }),
+      )
     if (result.ok)
       process.stdout.write(`${file} is valid: ${Object.keys(result.config.virtualServices).length} virtual services\n`)
   }

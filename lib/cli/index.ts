@@ -1,22 +1,30 @@
 /** The commands of `evenkeel`: what each is called, takes and prints. */
 import { readFile } from 'node:fs/promises'
-import { Command, CommanderError } from 'commander'
-import { check } from './check.ts'
-import { run } from './run.ts'
+import { Command, CommanderError, InvalidArgumentError } from 'commander'
+import { codeOf } from '../core/index.ts'
+import { CommandFailure } from './failure.ts'
+import type { QueryFlags } from './query.ts'
 
 /** Exit codes: 0 done, 1 failed, 2 wrong usage or invalid config, 3 the balancer can't be reached, 4 a deadline cut flows. */
 const WRONG_USAGE = 2
 
 const DEFAULT_FILE = 'virtual-services.yaml'
+const DEMO_PORT = 9101
+const DEMO_COUNT = 3
 
 export async function version(): Promise<string> {
   const text = await readFile(new URL('../../package.json', import.meta.url), 'utf8')
   return (JSON.parse(text) as { version: string }).version
 }
 
-/** Runs the command line; answers the exit code. */
+/** Runs the command line; answers the exit code. Each command is loaded when it is called. */
 export async function main(argv: readonly string[]): Promise<number> {
   let code = 0
+  // `evenkeel schema | head` closes our output: nothing is left to say then.
+  process.stdout.on('error', (error) => {
+    if (codeOf(error) !== 'EPIPE') throw error
+    process.exit(0)
+  })
   const program = new Command('evenkeel')
   program
     .description('Layer-4/7 load balancer: virtual services over TCP, TLS, HTTP and HTTPS')
@@ -25,30 +33,82 @@ export async function main(argv: readonly string[]): Promise<number> {
     .showHelpAfterError('(evenkeel --help shows the commands)')
   program
     .command('run')
-    .description('run the balancer until SIGTERM')
+    .description('run the balancer until SIGTERM, which lets flows finish; a second one stops at once')
     .argument('[file]', 'configuration', DEFAULT_FILE)
-    .option('--demo', 'also run the demo backends that the sample configuration names')
+    .option('--demo', 'also run the demo backends that the sample configuration names, and make its certificate')
+    .option('--demo-port <port>', 'first port of the demo backends', port, DEMO_PORT)
     .option('--json', 'print what listens where as one JSON line')
-    .action(async (file: string, options: { demo?: boolean; json?: boolean }) => {
-      code = await run(file, {
-        demo: options.demo === true,
-        json: options.json === true,
-        version: program.version() ?? '',
-      })
+    .addHelpText('after', example('evenkeel run --demo', 'evenkeel run /etc/evenkeel/virtual-services.yaml'))
+    .action(async (file: string, flags: { demo?: boolean; demoPort: number; json?: boolean }) => {
+      const { run } = await import('./run.ts')
+      const demoPort = flags.demo === true ? flags.demoPort : null
+      code = await run(file, { demoPort, json: flags.json === true, version: program.version() ?? '' })
     })
   program
     .command('check')
     .description('check a configuration and list every problem')
     .argument('[file]', 'configuration', DEFAULT_FILE)
     .option('--json', 'print the problems as JSON')
-    .action(async (file: string, options: { json?: boolean }) => {
-      code = await check(file, options.json === true)
+    .addHelpText('after', example('evenkeel check new.yaml'))
+    .action(async (file: string, flags: { json?: boolean }) => {
+      const { check } = await import('./check.ts')
+      code = await check(file, flags.json === true)
+    })
+  program
+    .command('query')
+    .description('show the state of services and backends')
+    .argument('[target]', 'SERVICE or SERVICE/BACKEND; default: all')
+    .option('--json', 'print what the admin API answers')
+    .option('--watch [seconds]', 'again and again, in place, until Ctrl-C')
+    .option('--admin <host:port>', `the admin listener; default: as ${DEFAULT_FILE} here says, else 127.0.0.1:9600`)
+    .option('--token <token>', 'its token; default: EVENKEEL_ADMIN_TOKEN')
+    .addHelpText('after', example('evenkeel query --watch=2', 'evenkeel query web/backend-1'))
+    .action(async (target: string | undefined, flags: QueryFlags) => {
+      const { query } = await import('./query.ts')
+      code = await query(target, flags, DEFAULT_FILE)
+    })
+  program
+    .command('schema')
+    .description('print the JSON Schema of the configuration')
+    .addHelpText('after', example('evenkeel schema > virtual-services.schema.json'))
+    .action(async () => {
+      const { schema } = await import('./schema-command.ts')
+      code = schema()
+    })
+  program
+    .command('demo')
+    .description('run demo backends until a signal: HTTP with WebSocket, and a line echo ten ports above')
+    .option('--port <port>', 'HTTP port of the first; 0: any free ones', port, DEMO_PORT)
+    .option('--count <number>', 'how many, 1 to 10', count, DEMO_COUNT)
+    .addHelpText('after', example('evenkeel demo --port 9201 --count 5'))
+    .action(async (flags: { port: number; count: number }) => {
+      const { demo } = await import('./demo.ts')
+      code = await demo(flags)
     })
   try {
     await program.parseAsync(argv)
   } catch (error) {
-    if (!(error instanceof CommanderError)) throw error
-    return error.exitCode === 0 ? 0 : WRONG_USAGE
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : WRONG_USAGE
+    if (!(error instanceof CommandFailure)) throw error
+    process.stderr.write(`evenkeel: ${error.message}\n`)
+    return error.exit
   }
   return code
+}
+
+const example = (...lines: readonly string[]): string =>
+  `\n${lines.length === 1 ? 'Example' : 'Examples'}:\n${lines.map((line) => `  ${line}\n`).join('')}`
+
+function port(text: string): number {
+  return whole(text, 0, 65_535)
+}
+
+function count(text: string): number {
+  return whole(text, 1, 10)
+}
+
+function whole(text: string, least: number, most: number): number {
+  const n = /^\d{1,5}$/.test(text) ? Number(text) : -1
+  if (n >= least && n <= most) return n
+  throw new InvalidArgumentError(`It is a number from ${least} to ${most}.`)
 }

@@ -1,28 +1,44 @@
 /** `evenkeel run`: loads the configuration, starts, and prints what listens where. */
-import { loadConfig, renderProblems } from '../config/index.ts'
-import { BalancerError } from '../core/index.ts'
-import { EXIT, runBalancer } from '../main.ts'
+import { existsSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { type Config, loadConfig, renderProblems } from '../config/index.ts'
+import { BalancerError, createLogger } from '../core/index.ts'
+import { type DemoHandle, startDemoWorker } from '../demo/index.ts'
+import { EXIT, runBalancer, type Started } from '../main.ts'
+import { ensureDevelopmentCertificate } from '../tls/index.ts'
+import { banner, commandName } from './banner.ts'
+import { demoPorts } from './demo.ts'
+import { painter } from './paint.ts'
 
 export interface RunFlags {
-  readonly demo: boolean
+  /** HTTP port of the first demo backend; null: no demo. */
+  readonly demoPort: number | null
   readonly json: boolean
   readonly version: string
 }
 
+const DEMO_BACKENDS = 3 // as many as the sample configuration names
+
 export async function run(file: string, flags: RunFlags): Promise<number> {
   const result = await loadConfig(file)
-  if (!result.ok) {
-    process.stderr.write(renderProblems(result.problems, { colour: process.stderr.isTTY }))
-    return 2
+  const problems = result.ok ? result.warnings : result.problems
+  if (problems.length > 0) {
+    const noun = result.ok ? 'warning' : 'problem'
+    process.stderr.write(renderProblems(problems, { colour: process.stderr.isTTY, noun }))
   }
+  if (!result.ok) return 2
+  const { config } = result
+  let demo: DemoHandle | null = null
   try {
+    if (flags.demoPort !== null) {
+      await makeCertificates(config)
+      demo = await startDemo(flags.demoPort)
+    }
     return await runBalancer({
-      config: result.config,
+      config,
       file,
       version: flags.version,
-      onStarted: (started) => {
-        if (flags.json) process.stdout.write(`${JSON.stringify({ event: 'started', ...started })}\n`)
-      },
+      onStarted: (started) => announce(started, config, flags, demo),
       onDrain: (flows, leftMs) =>
         process.stderr.write(`draining: ${flows} connections left, at most ${Math.ceil(leftMs / 1000)} s\n`),
     })
@@ -30,5 +46,33 @@ export async function run(file: string, flags: RunFlags): Promise<number> {
     if (!(error instanceof BalancerError)) throw error
     process.stderr.write(`evenkeel: ${error.message}\n`)
     return EXIT.failed
+  } finally {
+    await demo?.close()
   }
+}
+
+function startDemo(port: number): Promise<DemoHandle> {
+  const ports = demoPorts({ port, count: DEMO_BACKENDS })
+  return startDemoWorker({ ports, onExit: (error) => createLogger().error(error.message) })
+}
+
+/** Makes what a configuration calls certs/localhost.pem, and renews what was made here before. */
+async function makeCertificates(config: Config): Promise<void> {
+  for (const service of Object.values(config.virtualServices))
+    for (const { cert, key } of service.tls?.certificates ?? []) {
+      const folder = dirname(cert)
+      if (!cert.endsWith('/certs/localhost.pem') || key !== join(folder, 'localhost.key')) continue
+      if (existsSync(cert) && !existsSync(join(folder, 'ca.pem'))) continue // somebody's own
+      await ensureDevelopmentCertificate(folder)
+    }
+}
+
+/** A block for people, a line of JSON for programs, a line in the log for services. */
+function announce(started: Started, config: Config, flags: RunFlags, demo: DemoHandle | null): void {
+  const { stdout } = process
+  if (flags.json) return void stdout.write(`${JSON.stringify({ event: 'started', ...started })}\n`)
+  if (!stdout.isTTY && demo === null) return createLogger().info({ ...started }, `evenkeel ${flags.version} is running`)
+  const command = commandName(process.argv[1] ?? '')
+  const facts = { version: flags.version, config, started, demo: demo?.addresses ?? null, command }
+  stdout.write(banner(facts, painter(stdout.isTTY)))
 }

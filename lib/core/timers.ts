@@ -3,6 +3,9 @@
 const TICK_MS = 100 // resolution; every timeout of the product is many times this
 const SLOTS = 512 // a turn is 51.2 s; a later deadline is looked at once a turn
 
+/** The tick at which a deadline is told: one more for rounding, one because `now` may lag a tick when it is set. */
+const tickOf = (at: number): number => Math.floor(at / TICK_MS) + 2
+
 /** Who is told. One owner may have several deadlines. */
 export interface DeadlineOwner {
   onDeadline(deadline: Deadline): void
@@ -64,8 +67,7 @@ export class DeadlineWheel {
 
   /** Links `deadline` where it is due. One that is linked earlier stays: it is moved on when its slot comes. */
   place(deadline: Deadline): void {
-    const due = Math.floor(deadline.at / TICK_MS) + 2 // one for rounding, one because `now` may lag a tick
-    const tick = Math.min(Math.max(due, this.#tick + 1), this.#tick + SLOTS - 1)
+    const tick = Math.min(Math.max(tickOf(deadline.at), this.#tick + 1), this.#tick + SLOTS - 1)
     if (deadline.tick !== 0) {
       if (deadline.tick <= tick) return
       this.unlink(deadline)
@@ -95,19 +97,16 @@ export class DeadlineWheel {
     if (last - this.#tick > SLOTS) this.#tick = last - SLOTS // the thread stood still for a turn: each slot once is enough
     while (this.#tick < last) {
       this.#tick++
-      let deadline = this.#slots[this.#tick % SLOTS] ?? null
-      while (deadline !== null) {
-        const next: Deadline | null = deadline.next
+      const slot = this.#tick % SLOTS
+      // Nothing is ever linked in the slot of the present tick, so it empties whatever the owners set and release.
+      for (let deadline = this.#slots[slot] ?? null; deadline !== null; deadline = this.#slots[slot] ?? null) {
         this.unlink(deadline)
-        if (deadline.at !== 0) {
-          if (deadline.at > this.now) this.place(deadline)
-          else {
-            deadline.at = 0
-            deadline.owner.onDeadline(deadline)
-          }
+        if (deadline.at === 0) continue
+        if (tickOf(deadline.at) > this.#tick) this.place(deadline)
+        else {
+          deadline.at = 0
+          deadline.owner.onDeadline(deadline)
         }
-        // An owner may have released `next` meanwhile: then start over from the slot's head.
-        deadline = next !== null && next.tick === 0 ? (this.#slots[this.#tick % SLOTS] ?? null) : next
       }
     }
   }

@@ -3,7 +3,8 @@
  *
  * Why: `net.Socket` costs about 4 KiB per connection and a tick of stream machinery per write. Here all connections of
  * a thread read into one static buffer (libuv reads when the callback runs, so nobody overlaps), and a write is one
- * call. `handleWires` is tested at start (`probeHandles`); where it fails, wires are plain sockets (socket-wire.ts).
+ * call. `handleWires` tells whether this runtime has what is needed, tried at load; where not, wires are plain sockets
+ * (socket-wire.ts).
  */
 import { isIPv6, type Server } from 'node:net'
 import { getSystemErrorName } from 'node:util'

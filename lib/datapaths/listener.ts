@@ -1,7 +1,7 @@
 /** Listens on one address in one data thread, and turns what is accepted into wires. */
 import { createServer, type Server, type Socket } from 'node:net'
 import { type SecureContext, TLSSocket } from 'node:tls'
-import type { ListenerCell, ServiceCell } from '../board/index.ts'
+import type { HandshakeFailure, ListenerCell, ServiceCell } from '../board/index.ts'
 import {
   BalancerError,
   codeOf,
@@ -79,7 +79,7 @@ export class Listener {
   /** No new connections; those there go on. Handshakes under way are ended. */
   close(): void {
     this.#server.close()
-    for (const handshake of this.#handshakes) handshake.fail()
+    for (const handshake of this.#handshakes) handshake.fail(null) // our doing, not a failure
   }
 
   #accept(wire: Wire): void {
@@ -127,11 +127,11 @@ class Handshake implements DeadlineOwner {
     this.fail('timeout')
   }
 
-  fail(reason: 'timeout' | 'closed' | 'protocol' | 'other' = 'other'): void {
+  fail(reason: HandshakeFailure | null): void {
     if (this.#settled) return
     this.#settled = true
     this.#deadline.release()
-    this.#cell.handshakeFailure(reason)
+    if (reason !== null) this.#cell.handshakeFailure(reason)
     this.#socket.destroy()
     this.#raw.destroy()
     this.#done(null)

@@ -14,6 +14,9 @@ export class SocketWire implements Wire {
   readonly #raw: Socket
   #inflight = 0
   #closed = false
+  #paused = true
+  /** The peer's end has come and the sink has not heard of it. */
+  #ended = false
 
   /** @param raw the TCP socket below a TLS socket, for `reset` */
   constructor(socket: Socket, raw = socket) {
@@ -24,9 +27,15 @@ export class SocketWire implements Wire {
     this.localPort = raw.localPort ?? 0
     socket.setNoDelay(true)
     socket.on('data', (chunk: Buffer) => this.sink.onBytes(chunk, chunk.length))
-    socket.on('end', () => this.sink.onEnd())
+    socket.on('end', () => {
+      this.#ended = true
+      this.#tellEnd()
+    })
     socket.on('error', (error) => this.#fail(codeOf(error)))
-    socket.on('close', () => this.#fail(''))
+    // A socket closes by itself when both sides have ended: nothing broke then.
+    socket.on('close', () => {
+      if (!socket.readableEnded || !socket.writableFinished) this.#fail('')
+    })
     if (raw !== socket) raw.on('error', (error) => this.#fail(codeOf(error)))
     socket.pause()
   }
@@ -56,9 +65,10 @@ export class SocketWire implements Wire {
     return false
   }
 
-  readonly #written = (): void => {
+  readonly #written = (error?: Error | null): void => {
     this.#inflight--
-    if (this.#inflight === 0 && !this.#closed) this.sink.onDrain()
+    // Of a write that failed the close is told, which comes next: it has not drained.
+    if (this.#inflight === 0 && !this.#closed && !error) this.sink.onDrain()
   }
 
   end(): void {
@@ -66,11 +76,22 @@ export class SocketWire implements Wire {
   }
 
   pause(): void {
+    this.#paused = true
     this.#socket.pause()
   }
 
   resume(): void {
-    if (!this.#closed) this.#socket.resume()
+    if (this.#closed) return
+    this.#paused = false
+    this.#socket.resume()
+    if (this.#ended) process.nextTick(this.#tellEnd)
+  }
+
+  /** With nothing buffered a socket tells its end even while it is paused: it waits here. */
+  readonly #tellEnd = (): void => {
+    if (!this.#ended || this.#paused || this.#closed) return
+    this.#ended = false
+    this.sink.onEnd()
   }
 
   bulk(): void {}
@@ -82,8 +103,15 @@ export class SocketWire implements Wire {
   }
 
   reset(): void {
+    if (this.#closed) return
     this.#closed = true
     this.sink = idleSink
+    if (this.#raw === this.#socket) this.#socket.resetAndDestroy()
+    else setImmediate(() => this.#resetBelow())
+  }
+
+  /** Never inside of a callback of TLS: it crashes when the handle below it is closed meanwhile (seen with node 24.21). */
+  #resetBelow(): void {
     this.#raw.resetAndDestroy()
     this.#socket.destroy()
   }

@@ -28,15 +28,24 @@ export function smoothSchedule(weights: readonly number[]): Uint16Array {
   return schedule
 }
 
-/** The same shares for very large pools, each backend's turns spread evenly: O(n log n) instead of O(n²). */
+/** The same shares for very large pools, each backend's turns spread evenly: O(length), by a counting sort. */
 function spreadSchedule(steps: readonly number[], schedule: Uint16Array): Uint16Array {
-  const slots: { at: number; index: number }[] = []
-  for (const [index, step] of steps.entries()) {
-    const phase = (index + 0.5) / steps.length
-    for (let k = 0; k < step; k++) slots.push({ at: (k + phase) / step, index })
-  }
-  slots.sort((a, b) => a.at - b.at || a.index - b.index)
-  for (const [turn, slot] of slots.entries()) schedule[turn] = slot.index
+  const { length } = schedule
+  const from = new Uint32Array(length + 1) // first turn of each bucket; a bucket is where a turn would like to be
+  const bucketOf = (index: number, step: number, k: number): number =>
+    Math.floor(((k + (index + 0.5) / steps.length) / step) * length)
+  for (const [index, step] of steps.entries())
+    for (let k = 0; k < step; k++) {
+      const at = bucketOf(index, step, k) + 1
+      from[at] = (from[at] as number) + 1
+    }
+  for (let i = 1; i <= length; i++) from[i] = (from[i] as number) + (from[i - 1] as number)
+  for (const [index, step] of steps.entries())
+    for (let k = 0; k < step; k++) {
+      const bucket = bucketOf(index, step, k)
+      schedule[from[bucket] as number] = index
+      from[bucket] = (from[bucket] as number) + 1
+    }
   return schedule
 }
 

@@ -2,12 +2,12 @@
 import { availableParallelism } from 'node:os'
 import { Board, RowBook } from '../board/index.ts'
 import type { Config, ServiceConfig } from '../config/index.ts'
-import { type BalancerError, type Clock, formatAddress, type Logger } from '../core/index.ts'
+import { BalancerError, type Clock, formatAddress, type Logger } from '../core/index.ts'
 import type { ListenerView, ServiceView } from '../datapaths/index.ts'
 import { type Credentials, loadCredentials, newTicketKeys } from '../tls/index.ts'
 import { type Claim, claimPort } from './ports.ts'
 import { Threads } from './threads.ts'
-import { BackendTracker } from './tracker.ts'
+import { BackendTracker, type StateChange } from './tracker.ts'
 
 const TICK_MS = 200 // how soon a drained backend is seen as down
 
@@ -33,6 +33,7 @@ export class Manager {
   readonly #options: ManagerOptions
   readonly #rows = new RowBook()
   readonly #services = new Map<string, RunningService>()
+  readonly #listeners = new Set<(change: StateChange) => void>()
   #threads: Threads | null = null
   #ticker: NodeJS.Timeout | null = null
   #draining = false
@@ -49,6 +50,9 @@ export class Manager {
   }
   get threads(): Threads | null {
     return this.#threads
+  }
+  get log(): Logger {
+    return this.#options.log
   }
   get draining(): boolean {
     return this.#draining
@@ -94,6 +98,12 @@ export class Manager {
     }
   }
 
+  /** Tells of each state change of a backend from now on; the answer ends that. */
+  onChange(listener: (change: StateChange) => void): () => void {
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
+  }
+
   *trackers(): Generator<BackendTracker> {
     for (const service of this.#services.values()) yield* service.trackers
   }
@@ -132,7 +142,7 @@ export class Manager {
     const { clock, log } = this.#options
     const row = this.#rows.row('service', name)
     const certificate = service.tls?.certificates[0]
-    const credentials = certificate === undefined ? null : await loadCredentials(certificate)
+    const credentials = certificate === undefined ? null : await credentialsOf(name, certificate)
     for (const warning of credentials?.warnings ?? []) log.warn({ service: name }, warning)
     const listeners: ListenerView[] = []
     for (const { host, first, last } of service.listen) {
@@ -161,6 +171,9 @@ export class Manager {
           index: index + i,
           total,
           onDeadline: () => this.#threads?.broadcast({ type: 'cut', service: name, backend: backend.name }),
+          onChange: (change) => {
+            for (const listener of this.#listeners) listener(change)
+          },
         }),
     )
     const view: ServiceView = {
@@ -180,5 +193,14 @@ export class Manager {
           : { credentials, minVersion: service.tls?.minVersion ?? 'TLSv1.2', ticketKeys: newTicketKeys() },
     }
     return { name, config: service, view, trackers, credentials }
+  }
+}
+
+async function credentialsOf(name: string, certificate: { cert: string; key: string }): Promise<Credentials> {
+  try {
+    return await loadCredentials(certificate)
+  } catch (error) {
+    if (!(error instanceof BalancerError)) throw error
+    throw new BalancerError(error.code, `service ${name}: ${error.message}`, { cause: error })
   }
 }

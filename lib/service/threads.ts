@@ -5,6 +5,7 @@ import type { AccessLogConfig } from '../config/index.ts'
 import { BalancerError, type Clock, type Logger, messageOf } from '../core/index.ts'
 import type { ServiceView } from '../datapaths/index.ts'
 import type { FromThread, ThreadStart, ToThread } from './messages.ts'
+import { Utilisation } from './utilisation.ts'
 
 const ENTRY = new URL('../data-thread.ts', import.meta.url)
 const MAX_DEATHS = 10 // within DEATHS_MS: then something is wrong that a new thread does not mend
@@ -26,6 +27,8 @@ interface Slot {
   deaths: number
   startedAt: number
   drained: (() => void) | null
+  exited: Promise<void>
+  utilisation: Utilisation
 }
 
 export class Threads {
@@ -53,9 +56,9 @@ export class Threads {
     return this.#slots.map(({ thread, deaths, startedAt }) => ({ thread, restarts: deaths, startedAt }))
   }
 
-  /** Event-loop utilisation of each thread since its start, 0..1. */
+  /** How busy each thread's event loop was of late, 0..1. */
   utilisation(): number[] {
-    return this.#slots.map((slot) => slot.worker.performance.eventLoopUtilization().utilization)
+    return this.#slots.map((slot) => slot.utilisation.read(this.#options.clock.now()))
   }
 
   broadcast(message: ToThread): void {
@@ -88,9 +91,8 @@ export class Threads {
     this.#stopping = true
     await Promise.all(
       this.#slots.map(async (slot) => {
-        const exited = new Promise<void>((resolve) => slot.worker.once('exit', () => resolve()))
         slot.worker.postMessage({ type: 'stop' } satisfies ToThread)
-        await exited
+        await slot.exited // of one that died unreplaced, during a drain or at the start, too
       }),
     )
     this.#slots.length = 0
@@ -100,9 +102,15 @@ export class Threads {
     const { board, accessLog, services, clock, log } = this.#options
     const workerData: ThreadStart = { board: board.buffer, threads: board.threads, thread, accessLog, services }
     const worker = new Worker(ENTRY, { workerData, name: `data-${thread}` })
-    const slot = this.#slots[thread] ?? { thread, worker, deaths: 0, startedAt: 0, drained: null }
-    slot.worker = worker
-    slot.startedAt = clock.wall()
+    const exited = new Promise<void>((resolve) => worker.once('exit', () => resolve()))
+    const utilisation = new Utilisation(worker.performance)
+    const before = this.#slots[thread]
+    const slot: Slot = Object.assign(before ?? { thread, deaths: 0, drained: null }, {
+      worker,
+      startedAt: clock.wall(),
+      exited,
+      utilisation,
+    })
     this.#slots[thread] = slot
     return new Promise((resolve, reject) => {
       let why = 'it exited'
@@ -111,8 +119,10 @@ export class Threads {
         if (message.type === 'listening') {
           listening = true
           resolve()
-        } else if (message.type === 'failed') reject(new BalancerError('LISTEN_FAILED', message.message))
-        else if (message.type === 'drained') slot.drained?.()
+        } else if (message.type === 'failed') {
+          reject(new BalancerError('LISTEN_FAILED', message.message))
+          void worker.terminate()
+        } else if (message.type === 'drained') slot.drained?.()
         else log.warn({ thread }, message.message)
       })
       worker.on('error', (error) => {
@@ -121,6 +131,7 @@ export class Threads {
       worker.on('exit', () => {
         reject(new BalancerError('THREAD_DIED', `data thread ${thread} died at its start: ${why}`))
         slot.drained?.()
+        this.#options.board.reclaim(thread)
         // One that never listened is the business of who started it.
         if (listening && !this.#stopping) this.#replace(slot, why)
       })
@@ -128,9 +139,8 @@ export class Threads {
   }
 
   #replace(slot: Slot, why: string): void {
-    const { board, clock, log, onHopeless } = this.#options
+    const { clock, log, onHopeless } = this.#options
     const { thread } = slot
-    board.reclaim(thread)
     slot.deaths++
     const now = clock.now()
     this.#deaths.push(now)

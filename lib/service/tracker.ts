@@ -4,6 +4,7 @@ import type { BackendConfig, HealthConfig } from '../config/index.ts'
 import type { Clock, Logger } from '../core/index.ts'
 import { type BackendState, type Cause, type Facts, stateOf, stateToNumber } from '../pool/index.ts'
 import { createProbe, type ProbeReason, type ProbeRecord, ProbeRunner, spreadStart } from '../probes/index.ts'
+import { DurationHistogram } from '../telemetry/index.ts'
 
 export interface TrackerOptions {
   readonly service: string
@@ -20,6 +21,20 @@ export interface TrackerOptions {
   readonly total: number
   /** The time of its drain is up: its flows are to be cut. */
   readonly onDeadline: () => void
+  /** Told of each flip of the state. */
+  readonly onChange?: (change: StateChange) => void
+}
+
+/** One flip of a backend's state. */
+export interface StateChange {
+  readonly service: string
+  readonly backend: string
+  readonly from: BackendState
+  readonly to: BackendState
+  readonly cause: Cause
+  readonly why: string
+  /** Wall-clock milliseconds. */
+  readonly at: number
 }
 
 /** How often it was probed, by outcome: `pass` or the reason of the failure. */
@@ -39,9 +54,7 @@ export class BackendTracker {
   why = 'not probed yet'
   /** End of the present drain, ms since the epoch; null: it is not draining or has no flows. */
   drainDeadline: number | null = null
-  /** Sum of all probe durations in seconds and the longest list of results; for metrics and `query`. */
-  probeSeconds = 0
-  probes = 0
+  readonly probeDurations = new DurationHistogram()
   #facts: Facts
   #state: BackendState
   #cutFor: number | null = null
@@ -145,6 +158,8 @@ export class BackendTracker {
     this.cause = cause
     if (cause !== 'drain-ended') this.why = why
     this.since = this.#options.clock.wall()
+    // Each drain has its own time: what was left of an earlier one is void.
+    this.drainDeadline = state === 'draining' && this.#facts.busy ? this.since + this.#options.drainTimeoutMs : null
     const key = `${before} ${state} ${cause}`
     this.#changes.set(key, (this.#changes.get(key) ?? 0) + 1)
     this.#publish()
@@ -153,6 +168,8 @@ export class BackendTracker {
       { service: this.service, backend: this.name, from: before, to: state, cause },
       `backend ${this.service}/${this.name} is ${state}: ${why}`,
     )
+    const { service, name: backend, since: at } = this
+    this.#options.onChange?.({ service, backend, from: before, to: state, cause, why, at })
   }
 
   #publish(): void {
@@ -163,7 +180,6 @@ export class BackendTracker {
   #count(result: ProbeRecord): void {
     const key = result.ok ? 'pass' : (result.reason ?? 'other')
     this.#probeCounts.set(key, (this.#probeCounts.get(key) ?? 0) + 1)
-    this.probeSeconds += result.durationMs / 1000
-    this.probes++
+    this.probeDurations.observe(result.durationMs / 1000)
   }
 }

@@ -41,6 +41,7 @@ export interface FlowRecord {
 const BATCH_CHARS = 64 * 1024
 const MAX_WRITE = 4 * BATCH_CHARS // one write holds whole lines: two threads' lines never mix
 const FLUSH_MS = 1000
+const CLOSE_MS = 2000 // a disk that takes longer must not hold up a stop
 const MAX_QUEUED = 8 * 1024 * 1024 // beyond it lines are dropped (and counted): a full disk must not fill memory
 
 const quote = (text: string): string => JSON.stringify(text)
@@ -110,41 +111,50 @@ const FORMATS: Record<Exclude<AccessLogConfig['format'], 'off'>, (r: FlowRecord)
 }
 
 export class AccessLog {
-  readonly #destination: LogDestination | null
+  readonly #config: AccessLogConfig
+  readonly #onProblem: (message: string) => void
   readonly #line: (r: FlowRecord) => string
   readonly #timer: NodeJS.Timeout | null
+  /** null: it is off, or could not be opened. */
+  #destination: LogDestination | null
   #problem = ''
   #batch = ''
+  #closed: Promise<void> | null = null
 
   /** @param onProblem told once per kind of trouble with the destination (disk full, no permission) */
   constructor(config: AccessLogConfig, onProblem: (message: string) => void) {
+    this.#config = config
+    this.#onProblem = onProblem
+    const on = config.format !== 'off'
     this.#line = config.format === 'off' ? () => '' : FORMATS[config.format]
-    if (config.format === 'off') {
-      this.#destination = null
-      this.#timer = null
-      return
-    }
-    const destination = openLogDestination(config.path, {
-      minLength: 0,
-      maxWrite: MAX_WRITE,
-      maxLength: MAX_QUEUED,
-    })
-    const tell = (message: string): void => {
-      if (message !== this.#problem) onProblem(message)
-      this.#problem = message
-    }
-    destination.on('error', (error: Error) => tell(`access log ${config.path}: ${error.message}`))
-    destination.on('drop', () =>
-      tell(`access log ${config.path}: lines are dropped, the destination is too slow or full`),
-    )
-    this.#destination = destination
-    this.#timer = setInterval(() => this.#flush(), FLUSH_MS)
-    this.#timer.unref()
+    this.#destination = on ? this.#open() : null
+    this.#timer = on ? setInterval(() => this.#flush(), FLUSH_MS) : null
+    this.#timer?.unref()
   }
 
+  #open(): LogDestination {
+    const options = { minLength: 0, maxWrite: MAX_WRITE, maxLength: MAX_QUEUED }
+    const destination = openLogDestination(this.#config.path, options)
+    let opened = false
+    destination.on('ready', () => {
+      opened = true
+    })
+    destination.on('error', (error: Error) => {
+      this.#tell(error.message)
+      // One that never opened throws at the next write: it is given up, and the next lines try a new one.
+      if (!opened && this.#destination === destination) this.#destination = null
+    })
+    destination.on('drop', () => this.#tell('lines are dropped, the destination is too slow or full'))
+    return destination
+  }
+
+  #tell(what: string): void {
+    if (what !== this.#problem) this.#onProblem(`access log ${this.#config.path}: ${what}`)
+    this.#problem = what
+  }
 
   write(record: FlowRecord): void {
-    if (this.#destination === null) return
+    if (this.#timer === null || this.#closed !== null) return
     this.#batch += this.#line(record)
     if (this.#batch.length >= BATCH_CHARS) this.#flush()
   }
@@ -153,23 +163,34 @@ export class AccessLog {
     const batch = this.#batch
     if (batch === '') return
     this.#batch = ''
-    this.#destination?.write(batch)
+    this.#destination ??= this.#open()
+    this.#destination.write(batch)
   }
 
-  /** Opens the file anew, for logrotate. */
+  /** Opens the file anew, for logrotate. There is nothing to open in stdout. */
   reopen(): void {
     this.#flush()
-    this.#destination?.reopen()
+    if (this.#config.path !== 'stdout' && this.#closed === null) this.#destination?.reopen()
   }
 
-  /** Writes what is buffered, at once. */
-  close(): void {
+  /** Takes no more lines; resolves when all are with the kernel, or after a while when the destination does not take them. */
+  close(): Promise<void> {
+    this.#closed ??= this.#end()
+    return this.#closed
+  }
+
+  async #end(): Promise<void> {
     if (this.#timer !== null) clearInterval(this.#timer)
     this.#flush()
-    try {
-      this.#destination?.flushSync()
-    } catch {
-      // Not open yet or not writable: it was told when that happened.
-    }
+    const destination = this.#destination
+    if (destination === null) return
+    let expired: NodeJS.Timeout | undefined
+    await new Promise<void>((resolve) => {
+      destination.once('close', resolve)
+      destination.once('error', () => resolve())
+      expired = setTimeout(resolve, CLOSE_MS)
+      destination.end()
+    })
+    clearTimeout(expired)
   }
 }

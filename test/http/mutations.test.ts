@@ -126,6 +126,7 @@ t.test('no damage to a request makes the balancer send a backend anything malfor
     { numRuns: RUNS },
   )
   t.strictSame(backend.faults, [])
+  t.notMatch(rig.balancer.stderr(), /died/, 'and no thread of it died')
 })
 
 t.test('no damage to an answer makes the balancer send a client anything malformed, or cross answers', async (t) => {
@@ -162,4 +163,5 @@ t.test('no damage to an answer makes the balancer send a client anything malform
     { numRuns: RUNS },
   )
   t.strictSame(backend.faults, [])
+  t.notMatch(rig.balancer.stderr(), /died/, 'and no thread of it died')
 })

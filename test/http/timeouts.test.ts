@@ -11,6 +11,8 @@ const rig = await startRig(t, {
   idle: { timeouts: { keepAlive: '300ms' } },
 })
 const { backend } = rig
+// Every test waits for its own timeout, so they wait side by side.
+t.jobs = 20
 backend.on('/hang', () => undefined)
 
 /** Sends a byte every 50 ms until the connection is over. */
@@ -22,7 +24,7 @@ async function trickle(client: Awaited<ReturnType<typeof rig.connect>>, bytes: s
   }
 }
 
-t.test('a head that does not come is answered 408, and the connection closed', async (t) => {
+t.test('a head that does not come is answered 408, and the connection closed', { buffered: true }, async (t) => {
   const parts = [
     'G',
     'GET / HTTP/1.1',
@@ -44,7 +46,7 @@ t.test('a head that does not come is answered 408, and the connection closed', a
   await Promise.all(parts.map(late))
 })
 
-t.test('a byte now and then does not prolong it', async (t) => {
+t.test('a byte now and then does not prolong it', { buffered: true }, async (t) => {
   const client = await rig.connect('head')
   const start = performance.now()
   const sending = trickle(client, get('/', `X: ${'y'.repeat(200)}\r\n`))
@@ -54,14 +56,14 @@ t.test('a byte now and then does not prolong it', async (t) => {
   client.destroy()
 })
 
-t.test('a client that says nothing at all is not kept', async (t) => {
+t.test('a client that says nothing at all is not kept', { buffered: true }, async (t) => {
   const client = await rig.connect('head')
   const bytes = await client.readUntilClose(3000)
   t.match(bytes.toString('latin1'), /^(?:HTTP\/1\.1 408 .*)?$/s)
   client.destroy()
 })
 
-t.test('a second request has the same time as the first', async (t) => {
+t.test('a second request has the same time as the first', { buffered: true }, async (t) => {
   const client = await rig.connect('head')
   client.send(get('/one'))
   t.equal((await client.readResponse()).status, 200)
@@ -70,7 +72,7 @@ t.test('a second request has the same time as the first', async (t) => {
   client.destroy()
 })
 
-t.test('a body that stops coming is answered 408, and is never whole at the backend', async (t) => {
+t.test('a body that stops coming is answered 408, and is never whole at the backend', { buffered: true }, async (t) => {
   const stall = async (form: string, request: string) => {
     const client = await rig.connect('body')
     client.send(request)
@@ -87,7 +89,7 @@ t.test('a body that stops coming is answered 408, and is never whole at the back
   ])
 })
 
-t.test('a body that keeps coming has no limit on the whole', async (t) => {
+t.test('a body that keeps coming has no limit on the whole', { buffered: true }, async (t) => {
   const client = await rig.connect('body')
   client.send(post('Content-Length: 12\r\n', '', '/slow'))
   await trickle(client, 'hello world!')
@@ -96,7 +98,7 @@ t.test('a body that keeps coming has no limit on the whole', async (t) => {
   client.destroy()
 })
 
-t.test('a backend that does not answer is a 504, and its connection is closed', async (t) => {
+t.test('a backend that does not answer is a 504, and its connection is closed', { buffered: true }, async (t) => {
   const client = await rig.connect('first')
   const start = performance.now()
   client.send(get('/hang'))
@@ -107,7 +109,7 @@ t.test('a backend that does not answer is a 504, and its connection is closed', 
   client.destroy()
 })
 
-t.test('an interim answer is not the answer', async (t) => {
+t.test('an interim answer is not the answer', { buffered: true }, async (t) => {
   backend.on('/hints', (x) => x.write('HTTP/1.1 103 X\r\n\r\n'))
   const client = await rig.connect('first')
   client.send(get('/hints'))
@@ -116,27 +118,31 @@ t.test('an interim answer is not the answer', async (t) => {
   client.destroy()
 })
 
-t.test('a backend that stops in mid-body aborts the client, whose answer never looks whole', async (t) => {
-  const parts = [
-    ['length', 'HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello'],
-    ['chunked', 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n'],
-    ['until-close', 'HTTP/1.1 200 OK\r\n\r\nhello'],
-  ] as const
-  const stuck = async (form: string, part: string, version: string) => {
-    const target = `/stuck/${form}/${version}`
-    backend.on(target, (x) => x.write(part))
-    const client = await rig.connect('body')
-    client.send(get(target).replace('HTTP/1.1', `HTTP/${version}`))
-    const response = await client.readResponse({ deadline: 3000 }).catch(() => undefined)
-    t.notOk(response?.status === 200, `${form} to ${version}`)
-    t.ok(await client.untilClosed())
-    t.ok(await backend.last(target).connection.untilClosed())
-    client.destroy()
-  }
-  await Promise.all(parts.flatMap(([form, part]) => [stuck(form, part, '1.1'), stuck(form, part, '1.0')]))
-})
+t.test(
+  'a backend that stops in mid-body aborts the client, whose answer never looks whole',
+  { buffered: true },
+  async (t) => {
+    const parts = [
+      ['length', 'HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello'],
+      ['chunked', 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n'],
+      ['until-close', 'HTTP/1.1 200 OK\r\n\r\nhello'],
+    ] as const
+    const stuck = async (form: string, part: string, version: string) => {
+      const target = `/stuck/${form}/${version}`
+      backend.on(target, (x) => x.write(part))
+      const client = await rig.connect('body')
+      client.send(get(target).replace('HTTP/1.1', `HTTP/${version}`))
+      const response = await client.readResponse({ deadline: 3000 }).catch(() => undefined)
+      t.notOk(response?.status === 200, `${form} to ${version}`)
+      t.ok(await client.untilClosed())
+      t.ok(await backend.last(target).connection.untilClosed())
+      client.destroy()
+    }
+    await Promise.all(parts.flatMap(([form, part]) => [stuck(form, part, '1.1'), stuck(form, part, '1.0')]))
+  },
+)
 
-t.test('an idle client connection is closed without a word', async (t) => {
+t.test('an idle client connection is closed without a word', { buffered: true }, async (t) => {
   const client = await rig.connect('idle')
   client.send(get('/one'))
   t.equal((await client.readResponse()).status, 200)
@@ -145,7 +151,7 @@ t.test('an idle client connection is closed without a word', async (t) => {
   client.destroy()
 })
 
-t.test('a request in progress is not idle', async (t) => {
+t.test('a request in progress is not idle', { buffered: true }, async (t) => {
   let go: () => void = () => undefined
   backend.on('/long', (x) => {
     go = () => x.answer('long')
@@ -160,6 +166,9 @@ t.test('a request in progress is not idle', async (t) => {
   t.equal((await client.readResponse()).body.toString(), 'long', 'another one became idle and was closed meanwhile')
   client.destroy()
   other.destroy()
+})
+
+t.test('the balancer and the backend are in step afterwards', async (t) => {
   t.equal((await roundTrip(rig.port(), get('/after'))).status, 200)
   t.strictSame(backend.faults, [])
 })

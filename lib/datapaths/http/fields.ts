@@ -107,7 +107,7 @@ export const HOP_BY_HOP = set(
   'content-length',
 )
 
-/** What says who the client is: only a trusted proxy may (THREATS 9). */
+/** What says who the client is: only a trusted proxy may. */
 export const IDENTITY = set(
   'forwarded',
   'x-real-ip',

@@ -1,0 +1,31 @@
+/** Shows the control thread to the telemetry, which knows nothing of it. */
+import { formatAddress } from '../core/index.ts'
+import { BACKEND_STATES } from '../pool/index.ts'
+import { type Manager, type RunningService, Utilisation } from '../service/index.ts'
+import { Exposition, type ProcessSource, type ServiceSource } from '../telemetry/index.ts'
+
+export function createExposition(manager: Manager, version: string): Promise<Exposition> {
+  const control = new Utilisation()
+  const process: ProcessSource = {
+    version,
+    configuredAt: manager.startedAt,
+    threads: () => manager.threads?.status() ?? [],
+    *utilisation() {
+      yield ['control', control.read(performance.now())]
+      for (const [thread, value] of (manager.threads?.utilisation() ?? []).entries()) yield [String(thread), value]
+    },
+  }
+  const services = function* (): Generator<ServiceSource> {
+    for (const service of manager.services.values()) yield sourceOf(service)
+  }
+  return Exposition.create({ board: manager.board, states: BACKEND_STATES, services }, process)
+}
+
+const sourceOf = ({ name, view, trackers, credentials }: RunningService): ServiceSource => ({
+  name,
+  row: view.row,
+  protocol: view.protocol,
+  listeners: view.listeners.map(({ row, host, port }) => ({ row, name: formatAddress(host, port) })),
+  backends: trackers,
+  certificateNotAfter: credentials?.notAfter ?? null,
+})

@@ -1,0 +1,196 @@
+/** What the admin API tells of services and backends, as plain objects. Times are ISO text, durations milliseconds. */
+import { BACKEND, type Board, CODE_CLASSES } from '../board/index.ts'
+import { formatAddress } from '../core/index.ts'
+import type { BackendState, Cause } from '../pool/index.ts'
+import type { ProbeReason, ProbeRecord } from '../probes/index.ts'
+import type { BackendTracker, Manager, RunningService, StateChange } from '../service/index.ts'
+
+export interface ProbeResultView {
+  readonly at: string
+  readonly ok: boolean
+  /** null for a pass. */
+  readonly reason: ProbeReason | null
+  readonly detail: string
+  readonly durationMs: number
+}
+
+export interface BackendView {
+  readonly name: string
+  readonly address: string
+  readonly state: BackendState
+  readonly since: string
+  readonly sinceMs: number
+  readonly cause: Cause
+  readonly why: string
+  /** What the operator wants. */
+  readonly admin: 'ready' | 'drain' | 'maintenance'
+  /** What the probes see. */
+  readonly health: 'unknown' | 'passing' | 'failing'
+  readonly weight: number
+  /** Flows and requests in progress. */
+  readonly active: number
+  /** When the flows that are left will be cut; null: it is not draining. */
+  readonly drainDeadline: string | null
+  readonly probe: {
+    readonly type: string
+    /** How many results in a row are like the last one. */
+    readonly streak: number
+    /** null while one runs. */
+    readonly nextAt: string | null
+    readonly last: ProbeResultView | null
+    /** The last ten, the oldest first. */
+    readonly results: readonly ProbeResultView[]
+  }
+  readonly totals: {
+    /** By class of the answer; `none` counts flows of TCP and TLS. */
+    readonly requests: Readonly<Record<(typeof CODE_CLASSES)[number], number>>
+    readonly connectFailures: number
+  }
+}
+
+export interface CertificateView {
+  readonly names: readonly string[]
+  readonly notAfter: string
+  /** Whole days, rounded down; negative when it has expired. */
+  readonly daysLeft: number
+}
+
+export interface ServiceView {
+  readonly name: string
+  readonly protocol: string
+  readonly balance: string
+  readonly listen: readonly string[]
+  /** Connections of clients. */
+  readonly active: number
+  readonly backends: readonly BackendView[]
+  readonly certificate: CertificateView | null
+}
+
+/** A service in one line. */
+export interface ServiceSummary {
+  readonly name: string
+  readonly protocol: string
+  /** Backends that take new flows, of how many. */
+  readonly up: number
+  readonly backends: number
+  readonly active: number
+}
+
+export interface StatusView {
+  readonly version: string
+  readonly node: string
+  readonly pid: number
+  /** Absolute path of the configuration. */
+  readonly file: string
+  readonly startedAt: string
+  readonly uptimeMs: number
+  /** It takes no new flows and ends with the last. */
+  readonly draining: boolean
+  readonly threads: readonly { readonly thread: number; readonly restarts: number; readonly startedAt: string }[]
+  readonly services: readonly ServiceSummary[]
+  /** What an operator should look at. Empty: nothing. */
+  readonly problems: readonly { readonly service: string; readonly message: string }[]
+}
+
+/** The data of an event `state`. */
+export type StateEvent = Omit<StateChange, 'at'> & { readonly at: string }
+
+const DAY_MS = 86_400_000
+const WARN_DAYS = 14
+
+const iso = (at: number): string => new Date(at).toISOString()
+const isoOrNull = (at: number | null): string | null => (at === null ? null : iso(at))
+
+export function backendView(tracker: BackendTracker, type: string, board: Board, now: number): BackendView {
+  const { name, host, port, row, state, since, cause, why, weight, active, facts, streak } = tracker
+  const results = tracker.lastResults.map(resultView)
+  const requests = CODE_CLASSES.map((word, i) => [word, board.sum('backend', row, BACKEND.at.requests + i)])
+  return {
+    name,
+    address: formatAddress(host, port),
+    state,
+    since: iso(since),
+    sinceMs: Math.max(0, now - since),
+    cause,
+    why,
+    admin: facts.admin,
+    health: facts.health,
+    weight,
+    active,
+    drainDeadline: isoOrNull(tracker.drainDeadline),
+    probe: { type, streak, nextAt: isoOrNull(tracker.nextProbeAt), last: results.at(-1) ?? null, results },
+    totals: {
+      requests: Object.fromEntries(requests) as BackendView['totals']['requests'],
+      connectFailures: board.sum('backend', row, BACKEND.at.connectFailures),
+    },
+  }
+}
+
+const resultView = ({ at, ok, reason, detail, durationMs }: ProbeRecord): ProbeResultView => ({
+  at: iso(at),
+  ok,
+  reason,
+  detail,
+  durationMs: Math.round(durationMs * 1000) / 1000,
+})
+
+export function serviceView(service: RunningService, board: Board, now: number): ServiceView {
+  const { name, config, view, trackers } = service
+  return {
+    name,
+    protocol: config.protocol,
+    balance: config.balance,
+    listen: view.listeners.map(({ host, port }) => formatAddress(host, port)),
+    active: board.active('service', view.row),
+    backends: trackers.map((tracker) => backendView(tracker, config.health.type, board, now)),
+    certificate: certificateView(service, now),
+  }
+}
+
+function certificateView({ credentials }: RunningService, now: number): CertificateView | null {
+  if (credentials === null) return null
+  const { names, notAfter } = credentials
+  return { names, notAfter: iso(notAfter), daysLeft: Math.floor((notAfter - now) / DAY_MS) }
+}
+
+export const upOf = ({ trackers }: RunningService): number => trackers.filter(({ state }) => state === 'up').length
+
+export function statusView(manager: Manager, file: string, version: string, now: number): StatusView {
+  const services = [...manager.services.values()]
+  return {
+    version,
+    node: process.versions.node,
+    pid: process.pid,
+    file,
+    startedAt: iso(manager.startedAt),
+    uptimeMs: Math.max(0, now - manager.startedAt),
+    draining: manager.draining,
+    threads: (manager.threads?.status() ?? []).map((row) => ({ ...row, startedAt: iso(row.startedAt) })),
+    services: services.map((service) => ({
+      name: service.name,
+      protocol: service.config.protocol,
+      up: upOf(service),
+      backends: service.trackers.length,
+      active: manager.board.active('service', service.view.row),
+    })),
+    problems: services.flatMap((service) =>
+      problemsOf(service, now).map((message) => ({ service: service.name, message })),
+    ),
+  }
+}
+
+function problemsOf(service: RunningService, now: number): string[] {
+  const problems: string[] = []
+  const { trackers, credentials } = service
+  const failing = trackers.filter(({ facts }) => facts.admin === 'ready' && facts.health === 'failing')
+  if (upOf(service) === 0) problems.push('no backend is up')
+  else if (failing.length > 0) problems.push(`${failing.map(({ name }) => name).join(', ')} fail their probes`)
+  if (credentials !== null) {
+    const days = Math.floor((credentials.notAfter - now) / DAY_MS)
+    if (credentials.notAfter <= now) problems.push(`the certificate expired at ${iso(credentials.notAfter)}`)
+    else if (days < WARN_DAYS) problems.push(`the certificate expires at ${iso(credentials.notAfter)}`)
+  }
+  return problems
+}
+
+export const stateEvent = ({ at, ...change }: StateChange): StateEvent => ({ ...change, at: iso(at) })

@@ -1,0 +1,13 @@
+/** Why a command can't do what it was asked, and the exit code for that. */
+
+/** 1 failed, 2 wrong usage, 3 the balancer can't be reached. */
+export type FailureCode = 1 | 2 | 3
+
+export class CommandFailure extends Error {
+  readonly exit: FailureCode
+  constructor(exit: FailureCode, message: string) {
+    super(message)
+    this.name = 'CommandFailure'
+    this.exit = exit
+  }
+}

@@ -1,0 +1,111 @@
+/** Services and backends as `query` shows them. Pure: views in, lines out. */
+import type { BackendView, ProbeResultView, ServiceView } from '../admin/index.ts'
+import { ago, compact, precise } from './durations.ts'
+import type { Paint, Style } from './paint.ts'
+import { type Cell, type Column, cut, renderTable } from './table.ts'
+
+/** Renders one answer for a terminal of that width. */
+export type Screen = (width: number, paint: Paint) => string[]
+
+const STYLES: Readonly<Record<BackendView['state'], Style>> = {
+  up: 'green',
+  draining: 'yellow',
+  down: 'red',
+  unknown: 'dim',
+  maintenance: 'blue',
+}
+
+const COLUMNS: readonly Column[] = [
+  { title: 'SERVICE' },
+  { title: 'BACKEND' },
+  { title: 'ADDRESS', optional: true },
+  { title: 'STATE' },
+  { title: 'SINCE', align: 'right' },
+  { title: 'WHY', shrinksTo: 8 },
+  { title: 'ACTIVE', align: 'right' },
+  { title: 'WEIGHT', align: 'right' },
+  { title: 'LAST PROBE' },
+]
+
+/** The balancer's clock when it answered: ours may be another. */
+const askedAt = ({ since, sinceMs }: BackendView): number => Date.parse(since) + sinceMs
+
+export function servicesTable(services: readonly ServiceView[], width: number, paint: Paint): string[] {
+  const rows = services.flatMap((service) => service.backends.map((backend) => row(service.name, backend)))
+  return rows.length === 0 ? ['no services'] : renderTable(COLUMNS, rows, width, paint)
+}
+
+function row(service: string, backend: BackendView): Cell[] {
+  return [
+    { text: service },
+    { text: backend.name },
+    { text: backend.address },
+    { text: backend.state, style: STYLES[backend.state] },
+    { text: compact(backend.sinceMs) },
+    { text: backend.why },
+    { text: String(backend.active) },
+    { text: String(backend.weight) },
+    lastProbe(backend),
+  ]
+}
+
+function lastProbe(backend: BackendView): Cell {
+  const { last } = backend.probe
+  if (last === null) return { text: '-', style: 'dim' }
+  const text = `${last.ok ? 'ok' : last.reason} ${precise(last.durationMs)}, ${ago(askedAt(backend) - Date.parse(last.at))}`
+  return last.ok ? { text } : { text, style: 'red' }
+}
+
+/** Where a service listens, and its certificate, above its table. */
+export function serviceHead(service: ServiceView, width: number, paint: Paint): string[] {
+  const { name, protocol, balance, listen, active, certificate } = service
+  const lines = [
+    `${name}  ${protocol}  ${balance}  on ${listen.join(', ')}  ${active} connections`,
+    ...(certificate === null
+      ? []
+      : [`certificate for ${certificate.names.join(', ')}: ${validity(certificate.daysLeft)}`]),
+  ]
+  return [...lines.map((line, i) => (i === 0 ? paint('bold', cut(line, width)) : cut(line, width))), '']
+}
+
+const validity = (days: number): string => (days < 0 ? 'expired' : `${days} days left`)
+
+/** Everything about one backend. */
+export function backendDetails(service: string, backend: BackendView, width: number, paint: Paint): string[] {
+  const { probe, totals } = backend
+  const now = askedAt(backend)
+  const counted = Object.entries(totals.requests).filter(([, n]) => n > 0)
+  const facts: [string, string][] = [
+    ['address', backend.address],
+    ['since', `${backend.since}, for ${compact(backend.sinceMs)}`],
+    ['cause', `${backend.cause}: ${backend.why}`],
+    ['admin', backend.admin],
+    ['health', probe.streak > 0 ? `${backend.health}, ${probe.streak} results alike in a row` : backend.health],
+    ['weight', String(backend.weight)],
+    ['active', String(backend.active)],
+    ['requests', counted.map(([code, n]) => `${code} ${n}`).join(', ') || '0'],
+    ['connects failed', String(totals.connectFailures)],
+    [
+      'probe',
+      probe.nextAt === null
+        ? probe.type
+        : `${probe.type}, next in ${precise(Math.max(0, Date.parse(probe.nextAt) - now))}`,
+    ],
+  ]
+  if (backend.drainDeadline !== null)
+    facts.push(['cut in', compact(Math.max(0, Date.parse(backend.drainDeadline) - now))])
+  const size = Math.max(...facts.map(([name]) => name.length))
+  const lines = facts.map(([name, value]) => `${paint('dim', name.padEnd(size))}  ${cut(value, width - size - 2)}`)
+  const title = `${paint('bold', `${service}/${backend.name}`)}  ${paint(STYLES[backend.state], backend.state)}`
+  if (probe.results.length === 0) return [title, ...lines]
+  const results = probe.results.toReversed().map((result) => resultRow(result, now))
+  const columns: Column[] = [{ title: 'PROBED' }, { title: 'RESULT' }, { title: 'TOOK', align: 'right' }]
+  return [title, ...lines, '', ...renderTable([...columns, { title: 'DETAIL', shrinksTo: 8 }], results, width, paint)]
+}
+
+const resultRow = ({ at, ok, reason, durationMs, detail }: ProbeResultView, now: number): Cell[] => [
+  { text: ago(now - Date.parse(at)) },
+  ok ? { text: 'ok', style: 'green' } : { text: reason ?? 'failed', style: 'red' },
+  { text: precise(durationMs) },
+  { text: detail },
+]

@@ -1,0 +1,94 @@
+/**
+ * The whole of `/metrics`. prom-client keeps what there is one of: the process, its threads, the build. What there is of
+ * each backend is written from the board in pieces: prom-client would stop this thread for a second with 10,000 backends.
+ */
+import type { Registry } from 'prom-client'
+import { type SeriesSource, seriesText } from './series.ts'
+
+/** What is told of the process. */
+export interface ProcessSource {
+  readonly version: string
+  /** Wall-clock milliseconds at which the configuration in force was taken. */
+  readonly configuredAt: number
+  /** One row per data thread. */
+  threads(): readonly { readonly thread: number; readonly restarts: number }[]
+  /** 0..1 by thread: `control`, `0`, `1`, … */
+  utilisation(): Iterable<readonly [thread: string, value: number]>
+}
+
+export class Exposition {
+  readonly #registry: Registry
+  readonly #series: SeriesSource
+
+  private constructor(registry: Registry, series: SeriesSource) {
+    this.#registry = registry
+    this.#series = series
+  }
+
+  static async create(series: SeriesSource, process: ProcessSource): Promise<Exposition> {
+    return new Exposition(await processRegistry(process), series)
+  }
+
+  get contentType(): string {
+    return this.#registry.contentType
+  }
+
+  /** The text in pieces, each a few hundred lines: between two of them others may run. */
+  async *pieces(): AsyncGenerator<string> {
+    // prom-client writes a lag of which there was no sample as `Nan`, which is a number only for lenient readers.
+    yield (await this.#registry.metrics()).replace(/ Nan$/gm, ' NaN')
+    for (const piece of seriesText(this.#series)) yield piece
+  }
+}
+
+async function processRegistry(source: ProcessSource): Promise<Registry> {
+  const { collectDefaultMetrics, Counter, Gauge, Registry } = await import('prom-client') // data threads don't pay for it
+  const registry = new Registry()
+  const registers = [registry]
+  collectDefaultMetrics({ register: registry })
+  new Gauge({
+    name: 'evenkeel_build_info',
+    help: 'Always 1; the labels tell the version and the runtime.',
+    labelNames: ['version', 'node'],
+    registers,
+  }).set({ version: source.version, node: process.versions.node }, 1)
+  new Counter({
+    name: 'evenkeel_config_reloads_total',
+    help: 'Configurations that were taken or refused; the start counts as one that was taken.',
+    labelNames: ['result'],
+    registers,
+  }).inc({ result: 'success' })
+  new Gauge({
+    name: 'evenkeel_config_last_reload_success_timestamp_seconds',
+    help: 'When the configuration in force was taken, seconds since the epoch.',
+    registers,
+  }).set(source.configuredAt / 1000)
+  new Gauge({
+    name: 'evenkeel_data_threads',
+    help: 'Data threads.',
+    registers,
+    collect() {
+      this.set(source.threads().length)
+    },
+  })
+  new Counter({
+    name: 'evenkeel_data_thread_restarts_total',
+    help: 'How often a data thread died and was replaced.',
+    labelNames: ['thread'],
+    registers,
+    collect() {
+      this.reset()
+      for (const { thread, restarts } of source.threads()) this.inc({ thread }, restarts)
+    },
+  })
+  new Gauge({
+    name: 'evenkeel_thread_utilisation',
+    help: 'How busy the event loop of a thread was of late, 0 to 1.',
+    labelNames: ['thread'],
+    registers,
+    collect() {
+      for (const [thread, value] of source.utilisation()) this.set({ thread }, value)
+    },
+  })
+  return registry
+}
