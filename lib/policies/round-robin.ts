@@ -53,6 +53,7 @@ class RoundRobin implements Policy {
   readonly #tools: PolicyTools
   #eligible: readonly Backend[] = []
   #schedule: Uint16Array = new Uint16Array(0)
+  #turn = 0
 
   constructor(tools: PolicyTools) {
     this.#tools = tools
@@ -66,7 +67,9 @@ class RoundRobin implements Policy {
   pick(_flow: Flow, avoid: ReadonlySet<Backend> | null): Backend | undefined {
     const schedule = this.#schedule
     // The sequence is shared and every thread lays out the same schedule, so the turns are exact over all threads.
-    const turn = this.#tools.next()
+    // A second try takes no turn of its own: else, of two backends, each flow would meet the one that refuses first.
+    const turn = avoid === null ? this.#tools.next() : this.#turn
+    this.#turn = turn
     for (let i = 0; i < schedule.length; i++) {
       const backend = this.#eligible[schedule[(turn + i) % schedule.length] as number]
       if (backend !== undefined && (avoid === null || !avoid.has(backend))) return backend

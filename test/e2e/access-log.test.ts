@@ -6,7 +6,7 @@ import { startBackend, startTcpBackend } from '../support/backend.ts'
 import { type Balancer, startBalancer } from '../support/balancer.ts'
 import { eventually, within } from '../support/eventually.ts'
 import { connect } from '../support/raw.ts'
-import { logOf } from './support.ts'
+import { logOf } from './fixtures/support.ts'
 
 const backend = await startBackend(t)
 const echo = await startTcpBackend(t)

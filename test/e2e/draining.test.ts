@@ -10,7 +10,7 @@ import {
 import { type Balancer, startBalancer } from '../support/balancer.ts'
 import { eventually } from '../support/eventually.ts'
 import { connect, type RawClient, roundTrip } from '../support/raw.ts'
-import { backendOf, changesOf, fields, flowOf, logOf, untilState } from './support.ts'
+import { backendOf, changesOf, fields, flowOf, logOf, untilState } from './fixtures/support.ts'
 
 const PROBE = {
   type: 'http',

@@ -7,7 +7,7 @@ import type { AddressInfo } from 'node:net'
 import t, { type Test } from 'tap'
 import { startBalancer } from '../support/balancer.ts'
 import { within } from '../support/eventually.ts'
-import { content, hashOfContent, MIB, makeCertificate, Receipt, sendContent, watchMemory } from './support.ts'
+import { content, hashOfContent, MIB, makeCertificate, Receipt, sendContent, watchMemory } from './fixtures/support.ts'
 
 /** Answers with what it got: `GET /N` N bytes of content, anything else the hash of the body, `/echo` the body itself. */
 async function serve(request: IncomingMessage, response: ServerResponse): Promise<void> {

@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
 import { startBalancer } from '../support/balancer.ts'
 import { eventually, within } from '../support/eventually.ts'
-import { activeOf, changesOf, logOf, untilState } from './support.ts'
+import { activeOf, changesOf, logOf, untilState } from './fixtures/support.ts'
 
 const ENTRY = fileURLToPath(new URL('./fixtures/http-backend.ts', import.meta.url))
 const KILLS = 10
@@ -45,6 +45,7 @@ interface Outcome {
 
 async function ask(agent: Agent, port: number, path: string): Promise<Outcome> {
   const request = httpRequest({ port, host: '127.0.0.1', path, agent })
+  request.on('error', () => undefined) // one that comes behind the start of the answer, which ends it
   request.end()
   try {
     const [response] = (await within(once(request, 'response'), 'an answer', 10_000)) as [IncomingMessage]

@@ -5,7 +5,7 @@ import { startBalancer } from '../support/balancer.ts'
 import { eventually, within } from '../support/eventually.ts'
 import { valuesOf } from '../support/message.ts'
 import { connect } from '../support/raw.ts'
-import { fields, type Line, logOf } from './support.ts'
+import { fields, type Line, logOf } from './fixtures/support.ts'
 
 const backend = await startBackend(t)
 const echo = await startTcpBackend(t)

@@ -5,7 +5,7 @@ import t from 'tap'
 import { startTcpBackend } from '../support/backend.ts'
 import { type Exit, startBalancer, startBalancerExpectingFailure } from '../support/balancer.ts'
 import { connect } from '../support/raw.ts'
-import { makeCertificate } from './support.ts'
+import { makeCertificate } from './fixtures/support.ts'
 
 const backend = await startTcpBackend(t)
 const taken = createServer()

@@ -5,8 +5,8 @@ import { refusedPort, startTcpBackend } from '../support/backend.ts'
 import { startBalancer } from '../support/balancer.ts'
 import { eventually } from '../support/eventually.ts'
 import { connect, RawClient } from '../support/raw.ts'
-import { startBlackhole } from './blackhole.ts'
-import { fields, flowOf, type Line, MIB } from './support.ts'
+import { startBlackhole } from './fixtures/blackhole.ts'
+import { fields, flowOf, type Line, linesOf, MIB } from './fixtures/support.ts'
 
 const backend = await startTcpBackend(t)
 const silent = await startTcpBackend(t, () => undefined)
@@ -45,11 +45,8 @@ const attempt = (service: string): RawClient =>
   new RawClient(dial({ port: balancer.port(service), host: '127.0.0.1', allowHalfOpen: true }))
 
 /** The access log's `n` lines of a service. */
-const linesOf = (service: string, n: number): Promise<Line[]> =>
-  eventually(`${n} access-log lines of ${service}`, async () => {
-    const lines = (await balancer.accessLog()).filter((line) => line['service'] === service)
-    return lines.length >= n && lines
-  })
+const served = (service: string, n: number): Promise<readonly Line[]> =>
+  linesOf(balancer, service, (line) => line['service'] === service, n)
 
 /** A line sent and echoed. */
 async function echoed(client: RawClient): Promise<boolean> {
@@ -69,7 +66,7 @@ t.test('a backend that refuses is passed over, and no client notices', async (t)
     client.end()
     t.equal(await client.untilClosed(), 'end')
   }
-  const lines = await linesOf('one-refused', 4)
+  const lines = await served('one-refused', 4)
   for (const line of lines)
     t.strictSame(fields(line, 'backend', 'bytesIn', 'bytesOut', 'endedBy', 'reason'), [backend.address, 6, 6, '', ''])
   t.ok(
@@ -80,7 +77,7 @@ t.test('a backend that refuses is passed over, and no client notices', async (t)
 
 t.test('a client is reset when every backend refuses', async (t) => {
   t.equal(await attempt('none-left').untilClosed(), 'reset')
-  const [line = {}] = await linesOf('none-left', 1)
+  const [line = {}] = await served('none-left', 1)
   t.strictSame(fields(line, 'tries', 'bytesIn', 'bytesOut', 'endedBy', 'reason', 'phase'), [
     2,
     0,
@@ -103,13 +100,13 @@ t.test('no more backends are tried than `retries` allows', async (t) => {
       client.end()
       await client.untilClosed()
     }
-    for (const line of await linesOf(service, 4)) {
+    for (const line of await served(service, 4)) {
       t.ok(Number(line['tries']) <= tries, `${service}: ${line['tries']} tries`)
       if (line['backend'] !== backend.address)
         t.strictSame(fields(line, 'tries', 'endedBy', 'reason'), [tries, 'backend', 'connect-failed'])
     }
   }
-  const refusals = (await linesOf('no-retries', 4)).filter((line) => line['reason'] === 'connect-failed')
+  const refusals = (await served('no-retries', 4)).filter((line) => line['reason'] === 'connect-failed')
   t.equal(refusals.length, 2, 'without retries half of the flows fail where one of two backends refuses')
 })
 
@@ -119,7 +116,7 @@ t.test('a backend that does not answer a connection attempt in time is passed ov
     t.ok(await echoed(client))
     client.end()
   }
-  const lines = await linesOf('unanswered', 2)
+  const lines = await served('unanswered', 2)
   t.ok(lines.every((line) => line['backend'] === backend.address))
   const retried = lines.filter((line) => line['tries'] === 2)
   t.ok(retried.length > 0)
@@ -128,7 +125,7 @@ t.test('a backend that does not answer a connection attempt in time is passed ov
 
 t.test('a client is reset when no backend answers in time', async (t) => {
   t.equal(await attempt('only-unanswered').untilClosed(), 'reset')
-  const [line = {}] = await linesOf('only-unanswered', 1)
+  const [line = {}] = await served('only-unanswered', 1)
   t.strictSame(fields(line, 'backend', 'endedBy', 'reason', 'phase'), [
     blackhole,
     'backend',

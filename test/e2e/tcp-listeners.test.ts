@@ -5,7 +5,7 @@ import t from 'tap'
 import { startTcpBackend } from '../support/backend.ts'
 import { startBalancer } from '../support/balancer.ts'
 import { connect } from '../support/raw.ts'
-import { fields, flowOf } from './support.ts'
+import { fields, flowOf } from './fixtures/support.ts'
 
 const backend = await startTcpBackend(t)
 const service = (listen: readonly string[], more: object = {}): object => ({

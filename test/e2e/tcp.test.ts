@@ -6,7 +6,7 @@ import { startTcpBackend, type TcpBackend } from '../support/backend.ts'
 import { startBalancer } from '../support/balancer.ts'
 import { eventually, within } from '../support/eventually.ts'
 import { connect } from '../support/raw.ts'
-import { fields, flowOf, hashOfContent, MIB, Receipt, sendContent, settled, watchMemory } from './support.ts'
+import { fields, flowOf, hashOfContent, MIB, Receipt, sendContent, settled, watchMemory } from './fixtures/support.ts'
 
 const tcp = (backend: TcpBackend, more: object = {}): object => ({
   protocol: 'tcp',

@@ -18,7 +18,7 @@ import {
   sendContent,
   settled,
   watchMemory,
-} from './support.ts'
+} from './fixtures/support.ts'
 
 const certificate = await makeCertificate()
 const echo = await startTcpBackend(t)

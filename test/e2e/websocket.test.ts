@@ -6,7 +6,7 @@ import { WebSocket } from 'ws'
 import { createHttpBackend } from '../../lib/demo/http-backend.ts'
 import { startBalancer } from '../support/balancer.ts'
 import { eventually, within } from '../support/eventually.ts'
-import { fields, flowOf, type Line, MIB, makeCertificate } from './support.ts'
+import { fields, flowOf, type Line, MIB, makeCertificate } from './fixtures/support.ts'
 
 const demo = createHttpBackend('demo')
 const atBackend = new Set<Socket>()
