@@ -67,8 +67,8 @@ class RoundRobin implements Policy {
   pick(_flow: Flow, avoid: ReadonlySet<Backend> | null): Backend | undefined {
     const schedule = this.#schedule
     // The sequence is shared and every thread lays out the same schedule, so the turns are exact over all threads.
-    // A second try takes no turn of its own: else, of two backends, each flow would meet the one that refuses first.
-    const turn = avoid === null ? this.#tools.next() : this.#turn
+    // A second try takes no turn of the sequence: else, of two backends, each flow would meet the one that refuses first.
+    const turn = avoid === null ? this.#tools.next() : this.#turn + 1
     this.#turn = turn
     for (let i = 0; i < schedule.length; i++) {
       const backend = this.#eligible[schedule[(turn + i) % schedule.length] as number]

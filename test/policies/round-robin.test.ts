@@ -96,8 +96,22 @@ t.test('what is avoided gives its turns to the next, and the turns of the others
   const [a, b] = backends
   if (a === undefined || b === undefined) throw new Error('three backends')
   const seen = Array.from({ length: 6 }, () => policy.pick(FLOW, new Set([a]))?.name)
-  t.same(seen, ['b1', 'b1', 'b2', 'b1', 'b1', 'b2'])
+  t.same(seen, ['b1', 'b2', 'b1', 'b1', 'b2', 'b1'])
   t.equal(policy.pick(FLOW, new Set(backends)), undefined)
+  t.end()
+})
+
+t.test('of two backends the one that refuses is met first by every other flow, not by each', (t) => {
+  const { policy, backends } = rigOf('round-robin', [1, 1])
+  const [refusing] = backends
+  if (refusing === undefined) throw new Error('two backends')
+  let first = 0
+  for (let flow = 0; flow < 100; flow++) {
+    if (policy.pick(FLOW, null) !== refusing) continue
+    first++
+    t.not(policy.pick(FLOW, new Set([refusing])), refusing)
+  }
+  t.equal(first, 50)
   t.end()
 })
 
