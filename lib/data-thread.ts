@@ -47,6 +47,8 @@ async function obey(message: ToThread): Promise<void> {
       return process.exit(0)
     case 'reopen-logs':
       return tools.accessLog.reopen()
+    case 'collect':
+      return void globalThis.gc?.() // an idle thread collects nothing by itself
     case 'die':
       throw new Error('ended on purpose')
   }

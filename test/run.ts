@@ -9,7 +9,14 @@ const REPORT = '.tap/report.tap'
 
 /** Runs tap; its own report of failures goes to the terminal. */
 function tap(files: readonly string[]): Promise<number> {
-  const args = ['--disable-coverage', '--reporter=terse', '--jobs=2', '--timeout=120', `--output-file=${REPORT}`, ...files]
+  const args = [
+    '--disable-coverage',
+    '--reporter=terse',
+    '--jobs=2',
+    '--timeout=120',
+    `--output-file=${REPORT}`,
+    ...files,
+  ]
   const child = spawn('tap', args, { stdio: 'inherit' })
   return new Promise((resolve, reject) => {
     child.on('error', reject)
@@ -32,7 +39,8 @@ function tally(report: string): Tally {
     if (match === null) continue
     const [, indent = '', verdict, text = ''] = match
     const before = lines[i - 1] ?? ''
-    const group = new RegExp(`^${indent} {4}(\\s*#|\\d+\\.\\.\\d+|\\s*$)`).test(before) || before.startsWith(`${indent}    `)
+    const group =
+      new RegExp(`^${indent} {4}(\\s*#|\\d+\\.\\.\\d+|\\s*$)`).test(before) || before.startsWith(`${indent}    `)
     const skip = /# SKIP ?(.*)$/.exec(text)
     if (skip !== null) result.skipped.push(`${text.slice(0, skip.index).trim()}: ${skip[1]}`)
     else if (group && verdict === 'ok') continue

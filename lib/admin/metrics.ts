@@ -1,4 +1,5 @@
 /** Shows the control thread to the telemetry, which knows nothing of it. */
+import { OVERLOADS } from '../board/index.ts'
 import { formatAddress } from '../core/index.ts'
 import { BACKEND_STATES } from '../pool/index.ts'
 import { type Manager, type RunningService, Utilisation } from '../service/index.ts'
@@ -10,6 +11,7 @@ export function createExposition(manager: Manager, version: string): Promise<Exp
     version,
     configuredAt: manager.startedAt,
     threads: () => manager.threads?.status() ?? [],
+    overload: () => OVERLOADS.map((reason, i) => [reason, (manager.board.overload & (1 << i)) !== 0] as const),
     *utilisation() {
       yield ['control', control.read(performance.now())]
       for (const [thread, value] of (manager.threads?.utilisation() ?? []).entries()) yield [String(thread), value]

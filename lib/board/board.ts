@@ -1,8 +1,13 @@
 /** The shared memory that control thread and data threads read and write; see docs/architecture.md for who writes what. */
+import { randomBytes } from 'node:crypto'
 import { BalancerError } from '../core/index.ts'
+import { ClientTable } from './clients.ts'
+import { OVERLOADS, type Overload } from './columns.ts'
 import {
+  APPLIANCE_WORD,
   BACKEND_WORD,
   boardBytes,
+  clientsOffset,
   MAX_ROWS,
   ROW_WORDS,
   type RowKind,
@@ -22,14 +27,16 @@ export class Board {
   readonly threads: number
   /** The rows that all threads share. */
   readonly words: Int32Array
+  readonly clients: ClientTable
   readonly #shares: Int32Array[] = []
   readonly #totals: Float64Array[] = []
 
   /** Attaches to `buffer`, or makes a board for `threads` data threads. */
-  constructor(threads: number, buffer = new SharedArrayBuffer(boardBytes(threads))) {
+  constructor(threads: number, buffer = newBuffer(threads)) {
     this.buffer = buffer
     this.threads = threads
     this.words = new Int32Array(buffer, 0, SHARED.words)
+    this.clients = new ClientTable(buffer, threads)
     for (let thread = 0; thread < threads; thread++) {
       this.#shares.push(new Int32Array(buffer, shareOffset(thread), SHARE.words))
       this.#totals.push(new Float64Array(buffer, totalsOffset(thread), TOTALS.cells))
@@ -61,6 +68,7 @@ export class Board {
 
   /** Takes back what a dead thread still held of the active counts. Only after the thread has ended. */
   reclaim(thread: number): void {
+    this.clients.reclaim(thread)
     const share = this.share(thread)
     for (const kind of ['service', 'listener', 'backend'] as const) {
       for (let row = 0; row < MAX_ROWS[kind]; row++) {
@@ -72,6 +80,19 @@ export class Board {
     }
   }
 
+  /** What is short: a bit for each of OVERLOADS; 0: nothing, and connections are accepted. */
+  get overload(): number {
+    return Atomics.load(this.words, SHARED.appliance + APPLIANCE_WORD.overload)
+  }
+
+  /** Says that something is short, or is no longer. */
+  setOverload(what: Overload, on: boolean): void {
+    const bit = 1 << OVERLOADS.indexOf(what)
+    const at = SHARED.appliance + APPLIANCE_WORD.overload
+    if (on) Atomics.or(this.words, at, bit)
+    else Atomics.and(this.words, at, ~bit)
+  }
+
   /** Publishes what control decided of a backend, then wakes every flow that waits for a change of its service. */
   publish(backendRow: number, serviceRow: number, state: number, weight: number): void {
     const at = SHARED.backend + backendRow * ROW_WORDS
@@ -81,6 +102,14 @@ export class Board {
     Atomics.add(this.words, epoch, 1)
     Atomics.notify(this.words, epoch)
   }
+}
+
+function newBuffer(threads: number): SharedArrayBuffer {
+  const buffer = new SharedArrayBuffer(boardBytes(threads))
+  // The key of the hash behind the table of clients.
+  const secret = randomBytes(8)
+  new Int32Array(buffer, clientsOffset(threads), 2).set([secret.readInt32LE(0), secret.readInt32LE(4)])
+  return buffer
 }
 
 /** Hands out rows by key (`service`, `service/backend`, `service address:port`): the same key has the same row for good. */

@@ -40,10 +40,10 @@ class Cell {
     this.#shareAt = SHARE[kind] + row
   }
 
-  /** One more active flow. */
-  begin(): void {
+  /** One more active flow; answers how many there were before. */
+  begin(): number {
     this.share[this.#shareAt] = (this.share[this.#shareAt] as number) + 1
-    Atomics.add(this.words, this.#activeAt, 1)
+    return Atomics.add(this.words, this.#activeAt, 1)
   }
 
   /** One active flow less. */
@@ -91,6 +91,11 @@ export class ServiceCell extends Cell {
 
   retry(reason: RetryReason): void {
     bump(this.totals, this.base + SERVICE.at.retries + RETRY_REASONS.indexOf(reason), 1)
+  }
+
+  /** A client that is not limited because the table of clients has no room for it. */
+  clientUnknown(): void {
+    bump(this.totals, this.base + SERVICE.at.clientsUnknown, 1)
   }
 
   /** Bytes from and to clients, bodies and heads. */

@@ -19,8 +19,17 @@ export const REASONS = [
   'truncated-response',
   'cut',
   'internal',
+  'proxy-protocol',
+  'limit-connections',
+  'limit-rate',
+  'limit-body-rate',
+  'overload',
 ] as const
 export type Reason = (typeof REASONS)[number]
+
+/** What can be short, so that no connections are accepted for a while. */
+export const OVERLOADS = ['memory', 'descriptors'] as const
+export type Overload = (typeof OVERLOADS)[number]
 
 /** Why a flow was tried again. */
 export const RETRY_REASONS = ['connect-failed', 'connect-timeout', 'stale-connection'] as const
@@ -65,6 +74,7 @@ export const SERVICE = columns({
   retries: RETRY_REASONS.length,
   handshakes: HANDSHAKES.length,
   handshakeFailures: HANDSHAKE_FAILURES.length,
+  clientsUnknown: 1,
   bytesIn: 1,
   bytesOut: 1,
   duration: HISTOGRAM_COLUMNS,

@@ -1,5 +1,6 @@
 export { Board, RowBook } from './board.ts'
 export { BackendCell, ListenerCell, ServiceCell } from './cells.ts'
+export { Clients, type ClientTable, type Pace, paceOf, REFUSED, sharedTime, UNLIMITED } from './clients.ts'
 export {
   BACKEND,
   BUCKETS,
@@ -8,6 +9,8 @@ export {
   HANDSHAKES,
   type HandshakeFailure,
   LISTENER,
+  OVERLOADS,
+  type Overload,
   REASONS,
   RETRY_REASONS,
   type Reason,

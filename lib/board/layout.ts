@@ -14,13 +14,16 @@ export const SERVICE_WORD = { epoch: 0, sequence: 1, active: 2 } as const
 export const LISTENER_WORD = { active: 0 } as const
 /** Words of a backend row. */
 export const BACKEND_WORD = { state: 0, weight: 1, active: 2 } as const
+/** Words of the one row of the appliance. */
+export const APPLIANCE_WORD = { overload: 0 } as const
 
 /** Offsets in words of the shared region. */
 export const SHARED = {
   service: 0,
   listener: MAX_ROWS.service * ROW_WORDS,
   backend: (MAX_ROWS.service + MAX_ROWS.listener) * ROW_WORDS,
-  words: (MAX_ROWS.service + MAX_ROWS.listener + MAX_ROWS.backend) * ROW_WORDS,
+  appliance: (MAX_ROWS.service + MAX_ROWS.listener + MAX_ROWS.backend) * ROW_WORDS,
+  words: (MAX_ROWS.service + MAX_ROWS.listener + MAX_ROWS.backend + 1) * ROW_WORDS,
 } as const
 
 /** Offsets in words of a thread's own share of the active counts, one word per row. */
@@ -42,10 +45,33 @@ export const TOTALS = {
   width: WIDTH,
 } as const
 
+/**
+ * The table of clients: 65,536 entries of 32 bytes in buckets of 16, and a word per entry for the share of each thread:
+ * 2 MiB, and 256 KiB per thread. Words of an entry: see clients.ts; `time` is two of them.
+ */
+export const CLIENTS = {
+  entries: 65_536,
+  ways: 16,
+  headerWords: 16,
+  words: 8,
+  control: 0,
+  tag: 1,
+  first: 2,
+  high: 3,
+  low: 4,
+  time: 6,
+} as const
+const CLIENTS_BYTES = (CLIENTS.headerWords + CLIENTS.entries * CLIENTS.words) * 4
+
 /** Bytes of one thread's region, and of the whole board. */
 export const THREAD_BYTES = SHARE.words * 4 + TOTALS.cells * 8
-export const boardBytes = (threads: number): number => SHARED.words * 4 + threads * THREAD_BYTES
+export const boardBytes = (threads: number): number => clientShareOffset(threads, threads)
 
 /** Byte offsets of a thread's share and totals. Both are multiples of 8. */
 export const shareOffset = (thread: number): number => SHARED.words * 4 + thread * THREAD_BYTES
 export const totalsOffset = (thread: number): number => shareOffset(thread) + SHARE.words * 4
+
+/** Byte offsets of the table of clients, a multiple of 8, and of a thread's share of it. */
+export const clientsOffset = (threads: number): number => shareOffset(threads)
+export const clientShareOffset = (threads: number, thread: number): number =>
+  clientsOffset(threads) + CLIENTS_BYTES + thread * CLIENTS.entries * 4

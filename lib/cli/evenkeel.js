@@ -1,12 +1,18 @@
 #!/usr/bin/env node
 /** The command `evenkeel`: plain JavaScript, so that an old runtime gets a sentence, or the runtime that npm brought, and no syntax error. */
 import { spawn } from 'node:child_process'
-import { createRequire } from 'node:module'
+import module, { createRequire } from 'node:module'
+import { fileURLToPath } from 'node:url'
 
 const NEEDED = [22, 19]
+
+// Halves the CPU of a start. Beside the code and not in the temporary folder, where anybody could leave a cache for us to run.
+const CACHE = fileURLToPath(new URL('../../node_modules/.cache/evenkeel', import.meta.url))
 const [major = 0, minor = 0] = process.versions.node.split('.').map(Number)
 
 if (major > NEEDED[0] || (major === NEEDED[0] && minor >= NEEDED[1])) {
+  process.env.NODE_COMPILE_CACHE = CACHE // for the data threads
+  module.enableCompileCache(CACHE)
   const { main } = await import('./index.ts')
   process.exitCode = await main(process.argv)
 } else {

@@ -25,6 +25,8 @@ export function check(root: Tree): Finding[] {
       ...checkTls(entry),
       ...checkNames(entry.value),
       ...checkTimes(child(entry.value, 'health')),
+      ...checkProxyProtocol(entry.value),
+      ...checkSendProxy(entry.value),
     ])
       findings.push({ at, path: ['virtualServices', name, ...path], message })
   return findings
@@ -96,6 +98,32 @@ function checkTimes(health: Tree | undefined): Finding[] {
   ]
 }
 
+/** Who may say who the client is must be listed: without a list everybody could. */
+function checkProxyProtocol(service: Tree): Finding[] {
+  const own = child(service, 'proxyProtocol')
+  const accept = child(own, 'accept')
+  const from = child(own, 'from')
+  if (accept === undefined || !['v1', 'v2', 'any'].includes(textOf(accept) ?? '')) return []
+  if (from !== undefined && (from.kind !== 'list' || itemsOf(from).length > 0)) return []
+  const message = 'is needed: the addresses of the load balancers that send the PROXY header'
+  return [{ at: from?.at ?? accept.at, path: ['proxyProtocol', 'from'], message }]
+}
+
+/** The http-proxy engine shares connections to backends, so they can't name one client. */
+function checkSendProxy(service: Tree): Finding[] {
+  const protocol = textOf(child(service, 'protocol')) ?? ''
+  if (!protocol.startsWith('http') || textOf(child(child(service, 'http'), 'engine')) !== 'http-proxy') return []
+  const message = 'needs http.engine native'
+  const findings: Finding[] = []
+  const look = (tree: Tree, path: readonly (string | number)[]): void => {
+    const own = child(tree, 'sendProxy')
+    if (own !== undefined && textOf(own) !== 'off') findings.push({ at: own.at, path: [...path, 'sendProxy'], message })
+  }
+  look(service, [])
+  for (const [i, backend] of itemsOf(child(service, 'backends')).entries()) look(backend, ['backends', i])
+  return findings
+}
+
 function msOf(tree: Tree | undefined, fallback: number): number | undefined {
   if (tree === undefined) return fallback
   const ms = tree.kind === 'leaf' && typeof tree.value === 'string' && !tree.broken ? durationMs(tree.value) : undefined
@@ -115,11 +143,25 @@ export function warn(root: Tree): Finding[] {
       const at = ownEntry(root, service, path)
       if (at !== undefined) findings.push({ at, path: ['virtualServices', name, ...path], message })
     }
-    if (protocol !== 'http' && protocol !== 'https') idle(['http'], `has no effect with protocol ${protocol}`)
+    if (protocol !== 'http' && protocol !== 'https') {
+      idle(['http'], `has no effect with protocol ${protocol}`)
+      for (const key of ['requestsPerClient', 'bodyRate', 'pipelined'])
+        idle(['limits', key], `has no effect with protocol ${protocol}`)
+    }
     if (probe !== 'http' && probe !== 'https')
       for (const key of ['path', 'method', 'host', 'headers', 'expect', 'body'])
         idle(['health', key], `has no effect with type ${probe}`)
     if (probe !== 'https') idle(['health', 'tls'], `has no effect with type ${probe}`)
+    const proxyProtocol = child(service, 'proxyProtocol')
+    if ((textOf(child(proxyProtocol, 'accept')) ?? 'off') === 'off')
+      for (const key of ['from', 'timeout']) idle(['proxyProtocol', key], 'has no effect while accept is off')
+    for (const [i, block] of itemsOf(child(proxyProtocol, 'from')).entries())
+      if (textOf(block)?.endsWith('/0') === true)
+        findings.push({
+          at: block.at,
+          path: ['virtualServices', name, 'proxyProtocol', 'from', i],
+          message: 'lets every client claim any address',
+        })
   }
   return findings
 }

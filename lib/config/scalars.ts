@@ -84,6 +84,33 @@ export const percentage = () =>
       samples: ['5%'],
     })
 
+const PER_SECOND: Record<string, number> = { s: 1, m: 60, h: 3600 }
+
+/** `100/s`, `30/m`, `1000/h`. Value per second. */
+export const rate = (options: { min: number; max: number }) =>
+  z
+    .string({ error: 'expected a rate such as 100/s, 30/m or 1000/h' })
+    .transform((text, context) => {
+      const match = /^(\d+(?:\.\d+)?)\/(s|m|h)$/.exec(text)
+      const value = Number(match?.[1]) / (PER_SECOND[match?.[2] ?? ''] ?? 1)
+      if (match === null)
+        context.addIssue({
+          code: 'custom',
+          message: `${JSON.stringify(text)} is not a rate; write 100/s, 30/m or 1000/h`,
+        })
+      else if (value < options.min)
+        context.addIssue({ code: 'custom', message: `${text} is below the least value, ${options.min}/s` })
+      else if (value > options.max)
+        context.addIssue({ code: 'custom', message: `${text} is above the greatest value, ${options.max}/s` })
+      else return value
+      return z.NEVER
+    })
+    .meta({
+      kind: 'rate',
+      anyOf: [{ type: 'string', pattern: '^\\d+(\\.\\d+)?/(s|m|h)$' }],
+      samples: ['100/s', '30/m'],
+    })
+
 /** `200-399`, `200,204`, `[200, "300-308"]`. Value: inclusive ranges. */
 export const statusList = () =>
   z

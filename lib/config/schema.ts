@@ -4,6 +4,7 @@
  */
 import { isIP } from 'node:net'
 import { z } from 'zod'
+import { limits, overload } from './limits.ts'
 import { backendAddress, cidr, duration, listenAddress, percentage, size, statusList } from './scalars.ts'
 
 /** A key that is part of the contract and refused until its feature is built. */
@@ -145,7 +146,12 @@ const timeouts = z.strictObject({
 })
 
 const http = z.strictObject({
-  engine: words(['native', 'http-proxy'], ['native']).default('native').describe('Which HTTP engine serves.'),
+  engine: z
+    .enum(['native', 'http-proxy'])
+    .default('native')
+    .describe(
+      'Which HTTP engine serves. `native`: our own. `http-proxy`: node:http and the http-proxy package, slower, as a second opinion.',
+    ),
   host: z
     .union(
       [
@@ -191,11 +197,30 @@ const http = z.strictObject({
     .describe('Idle connections kept per backend and data thread.'),
 })
 
+const SEND_PROXY = ['off', 'v1', 'v2'] as const
+
+const proxyProtocol = z.strictObject({
+  accept: z
+    .enum(['off', 'v1', 'v2', 'any'])
+    .default('off')
+    .describe('Versions of the PROXY protocol that are accepted. The header comes before TLS.'),
+  from: z
+    .array(cidr())
+    .max(256)
+    .default([])
+    .describe(
+      'Load balancers that send the header; needed when it is accepted. Their connections must begin with one, others are ' +
+        "closed. Connections from elsewhere are plain ones: no header is looked for, so nobody else can claim a client's address.",
+    ),
+  timeout: duration({ min: '100ms' }).prefault('3s').describe('Time until the header has come.'),
+})
+
 const backendObject = z.strictObject({
   name: name().optional().describe('Stable name. Default: the address.'),
   address: backendAddress().describe('Where it listens.'),
   weight: z.int().min(0).max(256).default(1).describe('Share of new flows; 0: none.'),
   admin: z.enum(['ready', 'drain', 'maintenance']).default('ready').describe('What the operator wants of it.'),
+  sendProxy: z.enum(SEND_PROXY).optional().describe("Default: the service's."),
   maxConnections: later('maxConnections'),
   backup: z
     .literal(false, { error: 'backup: true is not available yet' })
@@ -219,6 +244,7 @@ const backend = z
       port,
       weight: row.weight,
       admin: row.admin,
+      ...('sendProxy' in row && row.sendProxy !== undefined ? { sendProxy: row.sendProxy } : {}),
     }
   })
 
@@ -263,6 +289,7 @@ export const serviceShape = {
     .prefault({})
     .describe('What happens to flows on a backend that gets no new ones.'),
   timeouts: timeouts.prefault({}).describe('Limits in time.'),
+  limits: limits.prefault({}).describe('What clients may use, each and together.'),
   retries: z
     .int()
     .min(0)
@@ -274,6 +301,15 @@ export const serviceShape = {
     .default('fail')
     .describe('When no backend is eligible. `fail`: 503, or the connection is closed.'),
   backends: z.array(backend).min(1, 'at least one backend is needed').max(4096).describe('Where flows go.'),
+  proxyProtocol: proxyProtocol.prefault({}).describe('Clients told by a PROXY header of load balancers in front.'),
+  sendProxy: z
+    .enum(SEND_PROXY)
+    .default('off')
+    .describe(
+      'Connections to backends begin with a PROXY header of this version, which tells them the client; v2 tells the name of ' +
+        'its TLS handshake too. An HTTP connection to a backend then carries requests of one client connection only. Probes ' +
+        'send no header: give `health.port` where a backend needs one.',
+    ),
   load: later('load'),
   routes: later('routes'),
   filters: later('filters'),
@@ -322,6 +358,9 @@ export const configSchema = z.strictObject({
         })
         .prefault({})
         .describe('What SIGTERM does to flows.'),
+      overload: overload
+        .prefault({})
+        .describe('When new connections are refused because memory or descriptors run short.'),
     })
     .prefault({})
     .describe('The process as a whole.'),

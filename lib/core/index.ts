@@ -1,4 +1,5 @@
 export { type Address, type AddressRange, formatAddress, parseAddressRange } from './address.ts'
+export { AddressSet } from './cidr.ts'
 export { type Clock, ManualClock, systemClock } from './clock.ts'
 export { BalancerError, codeOf, ERRORS, type ErrorCode, type ErrorSource, messageOf } from './errors.ts'
 export {

@@ -1,5 +1,5 @@
 /** What control tells a data thread of a virtual service, and the contract of what serves it. */
-import type { ServiceCell } from '../board/index.ts'
+import type { Clients, ServiceCell } from '../board/index.ts'
 import type { ServiceConfig } from '../config/index.ts'
 import type { DeadlineWheel, Logger } from '../core/index.ts'
 import type { Pool } from '../pool/index.ts'
@@ -16,6 +16,8 @@ export interface ServiceView {
   readonly backends: readonly BackendView[]
   readonly timeouts: ServiceConfig['timeouts']
   readonly http: ServiceConfig['http']
+  readonly proxyProtocol: ServiceConfig['proxyProtocol']
+  readonly limits: ServiceConfig['limits']
   readonly retries: number
   /** ms that flows are held while no backend has a first probe result. */
   readonly startGrace: number
@@ -40,6 +42,7 @@ export interface BackendView {
   readonly name: string
   readonly host: string
   readonly port: number
+  readonly sendProxy: ServiceConfig['sendProxy']
 }
 
 /** What the flows of a service share in one data thread. */
@@ -47,6 +50,8 @@ export interface ServiceContext {
   readonly view: ServiceView
   readonly pool: Pool
   readonly cell: ServiceCell
+  /** null: no client is limited. */
+  readonly clients: Clients | null
   readonly wheel: DeadlineWheel
   readonly accessLog: AccessLog
   readonly log: Logger

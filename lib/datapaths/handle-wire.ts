@@ -128,6 +128,7 @@ export class HandleWire implements Wire {
   #inflight = 0
   #failing = false
   #ending = false
+  #shutting = false
   #remote: Name | null = null
 
   constructor(handle: TcpHandle) {
@@ -158,10 +159,22 @@ export class HandleWire implements Wire {
     return this.#peer().port ?? 0
   }
 
+  get serverName(): string {
+    return ''
+  }
+
+  get localAddress(): string {
+    return this.#own().address ?? ''
+  }
+
   get localPort(): number {
+    return this.#own().port ?? 0
+  }
+
+  #own(): Name {
     const name: Name = {}
     this.#handle?.getsockname(name)
-    return name.port ?? 0
+    return name
   }
 
   #peer(): Name {
@@ -239,8 +252,10 @@ export class HandleWire implements Wire {
     this.#ending = this.#inflight > 0
     if (this.#ending) return
     const req = new (bindings as Bindings).stream.ShutdownWrap()
-    req.oncomplete = () => {} // a failure shows as a read or write error
-    handle.shutdown(req)
+    req.oncomplete = () => {
+      this.#shutting = false // a failure shows as a read or write error
+    }
+    this.#shutting = handle.shutdown(req) === 0
   }
 
   pause(): void {
@@ -263,7 +278,9 @@ export class HandleWire implements Wire {
   reset(): void {
     const handle = this.#detach()
     if (handle === null) return
-    if (handle.reset() !== 0) handle.close()
+    // Everything is with the kernel then and the end follows it: nothing is cut. A reset would fail, and leave the handle open for good.
+    if (this.#shutting) handle.close()
+    else handle.reset()
   }
 
   #detach(): TcpHandle | null {

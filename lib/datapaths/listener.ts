@@ -12,10 +12,15 @@ import {
   messageOf,
 } from '../core/index.ts'
 import { serverOptions } from '../tls/index.ts'
+import type { Denial, Gate, Ticket } from './gate.ts'
 import { HandleWire, takeHandles } from './handle-wire.ts'
+import type { ProxyAcceptor } from './proxy-protocol/acceptor.ts'
+import type { ProxyHeader } from './proxy-protocol/header.ts'
+import { introduce } from './proxy-protocol/introduced-wire.ts'
 import { SocketWire } from './socket-wire.ts'
 import type { Wire } from './wire.ts'
 
+const NOTHING = Buffer.alloc(0)
 const BACKLOG = 4096 // the kernel caps it at net.core.somaxconn
 
 /** What TLS needs here; null for plain TCP. */
@@ -33,27 +38,27 @@ export interface ListenerOptions {
   readonly serviceCell: ServiceCell
   readonly wheel: DeadlineWheel
   readonly tls: ListenerTls | null
-  /** A client is there, not reading yet. `closed` is to be called once when its session has ended. */
-  accept(wire: Wire, closed: () => void): void
+  /** Reads PROXY headers; null where none is expected. */
+  readonly proxy: ProxyAcceptor | null
+  readonly gate: Gate
+  /** A client is there, not reading yet. `ticket` is to be ended once, when its session has ended. */
+  accept(wire: Wire, ticket: Ticket): void
+  /** Closes a connection that is not taken. */
+  turnAway(wire: Wire, why: Denial): void
 }
 
 export class Listener {
   readonly #options: ListenerOptions
   readonly #server: Server
   readonly #handshakes = new Set<Handshake>()
-  readonly #closed: () => void
 
   constructor(options: ListenerOptions) {
     this.#options = options
     this.#server = createServer({ allowHalfOpen: true, pauseOnConnect: true })
-    this.#closed = () => {
-      options.cell.end()
-      options.serviceCell.end()
-    }
   }
 
   async open(): Promise<void> {
-    const { host, port, service, tls } = this.#options
+    const { host, port, service, tls, proxy, gate } = this.#options
     await new Promise<void>((resolve, reject) => {
       this.#server.once('error', (error) => {
         const why = codeOf(error) === 'EACCES' ? 'ports below 1024 need root or CAP_NET_BIND_SERVICE' : messageOf(error)
@@ -69,34 +74,60 @@ export class Listener {
     })
     this.#server.removeAllListeners('error')
     this.#server.on('error', () => {}) // accept errors (EMFILE) are retried by libuv with the next connection
-    if (tls === null && takeHandles(this.#server, (handle) => this.#accept(new HandleWire(handle)))) return
+    const accept = (wire: Wire): void => {
+      if (gate.shut) this.#deny(wire, 'overload')
+      else if (proxy === null) this.#accept(wire)
+      else proxy.wire(wire, (introduced) => this.#accept(introduced))
+    }
+    if (tls === null && takeHandles(this.#server, (handle) => accept(new HandleWire(handle)))) return
     this.#server.on('connection', (socket: Socket) => {
-      if (tls === null) this.#accept(new SocketWire(socket))
-      else this.#shake(socket, tls)
+      if (tls === null) accept(new SocketWire(socket))
+      else if (gate.shut) denySocket(socket, gate, 'overload')
+      else if (proxy === null) this.#shake(socket, tls, null)
+      else proxy.socket(socket, (header) => this.#shake(socket, tls, header))
     })
   }
 
-  /** No new connections; those there go on. Handshakes under way are ended. */
+  /** No new connections; those there go on. Handshakes and PROXY headers under way are ended. */
   close(): void {
     this.#server.close()
+    this.#options.proxy?.close()
     for (const handshake of this.#handshakes) handshake.fail(null) // our doing, not a failure
   }
 
   #accept(wire: Wire): void {
-    const { cell, serviceCell } = this.#options
+    const { gate, cell } = this.#options
+    const ticket = gate.admit(wire)
+    if (typeof ticket === 'string') return this.#deny(wire, ticket)
     cell.connection()
-    cell.begin()
-    serviceCell.begin()
-    this.#options.accept(wire, this.#closed)
+    this.#options.accept(wire, ticket)
   }
 
-  #shake(raw: Socket, tls: ListenerTls): void {
+  #deny(wire: Wire, why: Denial): void {
+    this.#options.gate.denied(why)
+    this.#options.turnAway(wire, why)
+  }
+
+  /** A handshake is a connection too: the gate comes before it. */
+  #shake(raw: Socket, tls: ListenerTls, header: ProxyHeader | null): void {
+    const { gate, cell } = this.#options
+    const ticket = gate.admit(header?.ends ?? raw)
+    if (typeof ticket === 'string') return denySocket(raw, gate, ticket)
     const handshake = new Handshake(raw, tls, this.#options, (socket) => {
       this.#handshakes.delete(handshake)
-      if (socket !== null) this.#accept(new SocketWire(socket, raw))
+      if (socket === null) return ticket.end()
+      cell.connection()
+      const wire = new SocketWire(socket, raw)
+      this.#options.accept(header === null ? wire : introduce(wire, header, NOTHING), ticket)
     })
     this.#handshakes.add(handshake)
   }
+}
+
+function denySocket(socket: Socket, gate: Gate, why: Denial): void {
+  gate.denied(why)
+  socket.on('error', () => {}) // it is of no interest any more
+  socket.resetAndDestroy()
 }
 
 /** One TLS handshake with a client: ends with a socket or with null, once. */

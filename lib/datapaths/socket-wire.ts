@@ -1,5 +1,6 @@
 /** A wire on a documented node socket: for TLS, and for runtimes without the handles of handle-wire.ts. */
 import type { Socket } from 'node:net'
+import { TLSSocket } from 'node:tls'
 import { codeOf } from '../core/index.ts'
 import { idleSink, type Wire, type WireSink } from './wire.ts'
 
@@ -38,6 +39,14 @@ export class SocketWire implements Wire {
     })
     if (raw !== socket) raw.on('error', (error) => this.#fail(codeOf(error)))
     socket.pause()
+  }
+
+  get localAddress(): string {
+    return this.#raw.localAddress ?? ''
+  }
+
+  get serverName(): string {
+    return (this.#socket instanceof TLSSocket && this.#socket.servername) || ''
   }
 
   get pending(): boolean {
@@ -106,13 +115,16 @@ export class SocketWire implements Wire {
     if (this.#closed) return
     this.#closed = true
     this.sink = idleSink
-    if (this.#raw === this.#socket) this.#socket.resetAndDestroy()
-    else setImmediate(() => this.#resetBelow())
+    if (this.#raw === this.#socket) this.#cut()
+    // Never inside of a callback of TLS: it crashes when the handle below it is closed meanwhile (seen with node 24.21).
+    else setImmediate(() => this.#cut())
   }
 
-  /** Never inside of a callback of TLS: it crashes when the handle below it is closed meanwhile (seen with node 24.21). */
-  #resetBelow(): void {
-    this.#raw.resetAndDestroy()
+  #cut(): void {
+    const { writableEnded, writableFinished, writableLength } = this.#socket
+    // Everything is with the kernel and the end follows it: nothing is cut. A reset would fail, and leave the handle open for good.
+    const shutting = writableEnded && !writableFinished && writableLength === 0
+    if (!shutting) this.#raw.resetAndDestroy()
     this.#socket.destroy()
   }
 

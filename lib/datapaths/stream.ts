@@ -1,14 +1,18 @@
 /** The datapath of `tcp`, `tls`, `http` and `https` services in one data thread: listeners in front, sessions behind. */
-import { BackendCell, type Board, ListenerCell, ServiceCell } from '../board/index.ts'
+import { BackendCell, type Board, Clients, ListenerCell, ServiceCell } from '../board/index.ts'
 import { BalancerError, type DeadlineWheel, type Logger } from '../core/index.ts'
 import { policies } from '../policies/index.ts'
 import { Backend, Pool } from '../pool/index.ts'
 import type { AccessLog } from '../telemetry/index.ts'
 import { createServerContext } from '../tls/index.ts'
 import type { Datapath, ServiceContext, ServiceView, Session } from './contract.ts'
+import { Gate, type Ticket } from './gate.ts'
 import { HttpContext } from './http/context.ts'
 import { H1Session } from './http/h1.ts'
+import { turnAway } from './http/turn-away.ts'
+import { ProxyEngine } from './http-proxy/engine.ts'
 import { Listener, type ListenerTls } from './listener.ts'
+import { ProxyAcceptor } from './proxy-protocol/acceptor.ts'
 import { TcpSession } from './tcp/session.ts'
 import type { Wire } from './wire.ts'
 
@@ -24,6 +28,8 @@ export interface ThreadTools {
 export class StreamDatapath implements Datapath {
   readonly #context: ServiceContext
   readonly #http: HttpContext | null
+  /** Serves HTTP in the place of our own engine. */
+  readonly #engine: ProxyEngine | null
   readonly #listeners: Listener[]
   #emptied: (() => void) | null = null
 
@@ -35,12 +41,16 @@ export class StreamDatapath implements Datapath {
     if (factory === undefined)
       throw new BalancerError('CONFIG_INVALID', `service ${view.name}: there is no policy ${view.balance}`)
     const backends = view.backends.map(
-      (b) => new Backend(b.name, b.host, b.port, new BackendCell(board, thread, b.row)),
+      (b) => new Backend(b.name, b.host, b.port, new BackendCell(board, thread, b.row), b.sendProxy),
     )
+    const { limits } = view
+    const limited = limits.connectionsPerClient > 0 || limits.requestsPerClient !== undefined
+    const clients = limited ? new Clients(board.clients, thread, view.row) : null
     const context: ServiceContext = {
       view,
       pool: new Pool(backends, cell, factory),
       cell,
+      clients,
       wheel,
       accessLog,
       log,
@@ -49,21 +59,26 @@ export class StreamDatapath implements Datapath {
     }
     const http = view.protocol === 'http' || view.protocol === 'https'
     this.#http = http ? new HttpContext(context) : null
+    this.#engine = this.#http !== null && view.http.engine === 'http-proxy' ? new ProxyEngine(this.#http) : null
     this.#context = this.#http ?? context
     const tls = this.#tls(view)
-    this.#listeners = view.listeners.map(
-      ({ row, host, port }) =>
-        new Listener({
-          host,
-          port,
-          service: view.name,
-          cell: new ListenerCell(board, thread, row),
-          serviceCell: cell,
-          wheel,
-          tls,
-          accept: (wire, closed) => this.#accept(wire, closed),
-        }),
-    )
+    const trusts = (address: string): boolean => this.#http?.trusts(address) === true
+    this.#listeners = view.listeners.map(({ row, host, port }) => {
+      const listenerCell = new ListenerCell(board, thread, row)
+      return new Listener({
+        host,
+        port,
+        service: view.name,
+        cell: listenerCell,
+        serviceCell: cell,
+        wheel,
+        tls,
+        proxy: this.#proxy(view),
+        gate: new Gate({ board, listenerCell, serviceCell: cell, limits, clients, trusts }),
+        accept: (wire, ticket) => this.#accept(wire, ticket),
+        turnAway: (wire, why) => (http ? turnAway(wire, why, wheel) : wire.reset()),
+      })
+    })
   }
 
   #tls(view: ServiceView): ListenerTls | null {
@@ -77,6 +92,13 @@ export class StreamDatapath implements Datapath {
     }
   }
 
+  #proxy({ name, protocol, proxyProtocol }: ServiceView): ProxyAcceptor | null {
+    const { accept, from, timeout } = proxyProtocol
+    if (accept === 'off') return null
+    const { cell, wheel, accessLog, log } = this.#context
+    return new ProxyAcceptor({ service: name, protocol, accept, from, timeoutMs: timeout, cell, wheel, accessLog, log })
+  }
+
   async open(): Promise<void> {
     const results = await Promise.allSettled(this.#listeners.map((listener) => listener.open()))
     const failed = results.find((result) => result.status === 'rejected')
@@ -85,12 +107,13 @@ export class StreamDatapath implements Datapath {
     throw failed.reason
   }
 
-  #accept(wire: Wire, closed: () => void): void {
+  #accept(wire: Wire, ticket: Ticket): void {
     const ended = (): void => {
-      closed()
+      ticket.end()
       if (this.#context.sessions.size === 0) this.#emptied?.()
     }
-    if (this.#http !== null) new H1Session(this.#http, wire, ended).start()
+    if (this.#engine !== null) this.#engine.accept(wire, ticket.client, ended)
+    else if (this.#http !== null) new H1Session(this.#http, wire, ticket.client, ended).start()
     else new TcpSession(this.#context, wire, ended).start()
   }
 
@@ -100,6 +123,7 @@ export class StreamDatapath implements Datapath {
     for (const session of [...this.#context.sessions]) session.drain()
     if (this.#context.sessions.size > 0) await new Promise<void>((resolve) => (this.#emptied = resolve))
     this.#http?.close()
+    this.#engine?.close()
   }
 
   cut(backendName: string): void {
@@ -110,5 +134,6 @@ export class StreamDatapath implements Datapath {
     for (const listener of this.#listeners) listener.close()
     for (const session of [...this.#context.sessions]) session.cut(null)
     this.#http?.close()
+    this.#engine?.close()
   }
 }

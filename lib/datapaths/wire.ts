@@ -25,7 +25,10 @@ export interface Wire {
   readonly queued: number
   readonly remoteAddress: string
   readonly remotePort: number
+  readonly localAddress: string
   readonly localPort: number
+  /** The name that the client asked for in its TLS handshake, or ''. */
+  readonly serverName: string
   /** Writes latin-1 text. False: pending, wait for `onDrain` before writing much more. */
   writeText(text: string): boolean
   /** Writes a copy of `bytes[start..end)`; same answer. */

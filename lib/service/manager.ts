@@ -1,10 +1,13 @@
 /** Runs the virtual services of a configuration: rows, certificates, ports, probes and data threads. */
 import { availableParallelism } from 'node:os'
+import { setFlagsFromString } from 'node:v8'
 import { Board, RowBook } from '../board/index.ts'
 import type { Config, ServiceConfig } from '../config/index.ts'
 import { BalancerError, type Clock, formatAddress, type Logger } from '../core/index.ts'
 import type { ListenerView, ServiceView } from '../datapaths/index.ts'
 import { type Credentials, loadCredentials, newTicketKeys } from '../tls/index.ts'
+import { descriptorMeans, memoryMeans } from './means.ts'
+import { OverloadWatch } from './overload.ts'
 import { type Claim, claimPort } from './ports.ts'
 import { Threads } from './threads.ts'
 import { BackendTracker, type StateChange } from './tracker.ts'
@@ -35,6 +38,7 @@ export class Manager {
   readonly #services = new Map<string, RunningService>()
   readonly #listeners = new Set<(change: StateChange) => void>()
   #threads: Threads | null = null
+  readonly #overload: OverloadWatch
   #ticker: NodeJS.Timeout | null = null
   #draining = false
 
@@ -43,6 +47,14 @@ export class Manager {
     this.#options = options
     this.board = new Board(threads === 'auto' ? Math.min(availableParallelism(), 32) : threads)
     this.startedAt = options.clock.wall()
+    setFlagsFromString('--expose-gc') // for threads that start from now on: see OverloadWatch
+    this.#overload = new OverloadWatch({
+      limits: options.config.appliance.overload,
+      board: this.board,
+      log: options.log,
+      means: { memory: memoryMeans, descriptors: descriptorMeans },
+      collect: () => this.#threads?.broadcast({ type: 'collect' }),
+    })
   }
 
   get services(): ReadonlyMap<string, RunningService> {
@@ -91,11 +103,13 @@ export class Manager {
       for (const tracker of this.trackers()) tracker.tick()
     }, TICK_MS)
     try {
+      await this.#overload.look() // before the first connection
       await this.#threads.start()
     } catch (error) {
       this.#stopTrackers()
       throw error
     }
+    this.#overload.start()
   }
 
   /** Tells of each state change of a backend from now on; the answer ends that. */
@@ -123,6 +137,7 @@ export class Manager {
 
   async stop(): Promise<void> {
     this.#draining = true
+    this.#overload.stop()
     this.#stopTrackers()
     await this.#threads?.stop()
   }
@@ -182,7 +197,15 @@ export class Manager {
       protocol: service.protocol,
       balance: service.balance,
       listeners,
-      backends: trackers.map(({ row, name, host, port }) => ({ row, name, host, port })),
+      backends: trackers.map(({ row, name, host, port }, i) => ({
+        row,
+        name,
+        host,
+        port,
+        sendProxy: service.backends[i]?.sendProxy ?? service.sendProxy,
+      })),
+      proxyProtocol: service.proxyProtocol,
+      limits: service.limits,
       timeouts: service.timeouts,
       http: service.http,
       retries: service.retries,

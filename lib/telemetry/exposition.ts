@@ -12,6 +12,8 @@ export interface ProcessSource {
   readonly configuredAt: number
   /** One row per data thread. */
   threads(): readonly { readonly thread: number; readonly restarts: number }[]
+  /** What may be short, and whether it is: then no connections are accepted. */
+  overload(): Iterable<readonly [reason: string, short: boolean]>
   /** 0..1 by thread: `control`, `0`, `1`, … */
   utilisation(): Iterable<readonly [thread: string, value: number]>
 }
@@ -79,6 +81,15 @@ async function processRegistry(source: ProcessSource): Promise<Registry> {
     collect() {
       this.reset()
       for (const { thread, restarts } of source.threads()) this.inc({ thread }, restarts)
+    },
+  })
+  new Gauge({
+    name: 'evenkeel_overload',
+    help: '1 while new connections are refused because this runs short, else 0.',
+    labelNames: ['reason'],
+    registers,
+    collect() {
+      for (const [reason, short] of source.overload()) this.set({ reason }, short ? 1 : 0)
     },
   })
   new Gauge({

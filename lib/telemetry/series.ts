@@ -148,6 +148,12 @@ const OF_SERVICE: readonly Family<ServiceSource>[] = [
     samples: counts('service', SERVICE.at.handshakeFailures, HANDSHAKE_FAILURES, 'reason'),
   },
   {
+    name: 'evenkeel_client_table_full_total',
+    help: 'Connections and requests of clients that were not limited because the table of clients had no room for them.',
+    type: 'counter',
+    samples: total('service', SERVICE.at.clientsUnknown),
+  },
+  {
     name: 'evenkeel_tls_certificate_not_after_seconds',
     help: 'End of the validity of the certificate, seconds since the epoch.',
     type: 'gauge',

@@ -34,7 +34,7 @@ const REFUSED: Readonly<Record<string, RegExp>> = {
   '[::1]': NO_ADDRESS,
   '[::1:80': NO_ADDRESS,
   '10.0.0.1:80 ': NO_ADDRESS,
-  ' 10.0.0.1:80': NO_ADDRESS,
+  ' 10.0.0.1:80': /^" 10\.0\.0\.1" is not an IP address/,
   '10.0.0.1:80\n': NO_ADDRESS,
   '10.0.0.1:+80': NO_ADDRESS,
   '10.0.0.1:-80': NO_ADDRESS,

@@ -1,5 +1,6 @@
 /** HTTP.md 12: trailers go through in both directions, without those that belong into a head. */
 import t from 'tap'
+import { ENGINE, verdictOf } from '../support/differences.ts'
 import { chunked, get, post, type RefusedRow, refuses, startRig } from '../support/engine.ts'
 import { namesOf, valuesOf } from '../support/message.ts'
 import { roundTrip } from '../support/raw.ts'
@@ -38,7 +39,7 @@ t.test('trailers of a request reach the backend', async (t) => {
     ['x-sum', '2'],
     ['X-Empty', ''],
   ])
-  const mixed = '0\r\nX-Before: 1\r\nContent-Length: 5\r\nX-After: 2\r\n\r\n'
+  const mixed = '0\r\nX-Before: 1\r\nAuthorization: x\r\nX-After: 2\r\n\r\n'
   t.equal((await roundTrip(rig.port(), chunked(mixed, '/mixed'))).status, 200)
   t.strictSame(namesOf(backend.last('/mixed').reader.trailers), ['x-before', 'x-after'], 'around one that does not')
 })
@@ -52,7 +53,8 @@ t.test('trailers of a request that frame, route or identify never do', async (t)
       const target = `/forbidden/${i}/${kind === 'lower' ? 'l' : 'u'}`
       const body = `5\r\nhello\r\n0\r\nX-Before: 1\r\n${spelt}\r\nX-After: 2\r\n\r\n`
       const { status } = await roundTrip(rig.port(), chunked(body, target))
-      t.equal(status, 200, spelt)
+      t.equal(status, verdictOf(spelt) ?? 200, spelt)
+      if (status !== 200) continue
       const name = spelt.slice(0, spelt.indexOf(':')).toLowerCase()
       t.notOk(namesOf(backend.last(target).reader.trailers).includes(name), spelt)
       t.equal(backend.last(target).reader.bytes.toString(), 'hello')
@@ -61,7 +63,7 @@ t.test('trailers of a request that frame, route or identify never do', async (t)
 
 t.test('a request after trailers is read from the right byte', async (t) => {
   const client = await rig.connect()
-  client.send(chunked('0\r\nX-Sum: 1\r\nContent-Length: 500\r\n\r\n', '/with') + get('/after'))
+  client.send(chunked('0\r\nX-Sum: 1\r\nConnection: close\r\n\r\n', '/with') + get('/after'))
   t.equal((await client.readResponse()).status, 200)
   t.equal((await client.readResponse()).status, 200)
   t.equal(backend.requests.at(-1)?.target, '/after')
@@ -97,11 +99,14 @@ t.test('trailers are as strict and as limited as fields', async (t) => {
   t.notOk(backend.heads.some((head) => head.target === '/smuggled'))
 })
 
+// Where these break an answer off (see test/support/differences.ts) the other trailers are looked at without them.
+const FRAMING = ENGINE === 'native' ? 'Content-Length: 7\r\nTransfer-Encoding: x\r\n' : ''
+
 t.test('trailers of an answer reach a client that takes them', async (t) => {
   backend.on('/answer', (x) =>
     x.write(
       'HTTP/1.1 200 OK\r\nTrailer: X-Sum\r\nTransfer-Encoding: chunked\r\n\r\n' +
-        '5\r\nhello\r\n0\r\nX-Sum: 1\r\nSet-Cookie: a=b\r\nContent-Length: 7\r\nTransfer-Encoding: x\r\nConnection: close\r\n\r\n',
+        `5\r\nhello\r\n0\r\nX-Sum: 1\r\nSet-Cookie: a=b\r\n${FRAMING}Connection: close\r\n\r\n`,
     ),
   )
   const response = await roundTrip(rig.port(), get('/answer', 'TE: trailers\r\nConnection: TE\r\n'))

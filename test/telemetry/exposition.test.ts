@@ -19,6 +19,7 @@ const PROCESS = {
     { thread: 1, restarts: 3 },
   ],
   utilisation: () => [['control', 0.25] as const, ['0', 0.5] as const],
+  overload: () => [['memory', false] as const, ['descriptors', true] as const],
 }
 
 function backend(name: string, row: number, more: Partial<BackendSource> = {}): BackendSource {
@@ -158,6 +159,8 @@ t.test('the process, its threads and its configuration are told', async (t) => {
   t.equal(sampleOf(seen, 'evenkeel_data_threads'), 2)
   t.equal(sampleOf(seen, 'evenkeel_data_thread_restarts_total', { thread: '1' }), 3)
   t.equal(sampleOf(seen, 'evenkeel_thread_utilisation', { thread: 'control' }), 0.25)
+  t.equal(sampleOf(seen, 'evenkeel_overload', { reason: 'memory' }), 0)
+  t.equal(sampleOf(seen, 'evenkeel_overload', { reason: 'descriptors' }), 1)
   t.ok((sampleOf(seen, 'process_resident_memory_bytes') ?? 0) > 0)
 })
 

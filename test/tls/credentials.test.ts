@@ -118,12 +118,16 @@ for (const [what, cert, key, message] of REFUSED) {
   })
 }
 
-t.test('a file that this user may not read is refused', { skip: process.getuid?.() === 0 && 'root may read every file' }, async (t) => {
-  const dir = t.testdir({})
-  const { closed } = await writeAll(dir, { closed: chain })
-  chmodSync(closed, 0)
-  await t.rejects(loadCredentials({ cert: closed, key: files['leaf.key'] }), {
-    code: 'TLS_CERTIFICATE',
-    message: /may not be read by this user/,
-  })
-})
+t.test(
+  'a file that this user may not read is refused',
+  { skip: process.getuid?.() === 0 && 'root may read every file' },
+  async (t) => {
+    const dir = t.testdir({})
+    const { closed } = await writeAll(dir, { closed: chain })
+    chmodSync(closed, 0)
+    await t.rejects(loadCredentials({ cert: closed, key: files['leaf.key'] }), {
+      code: 'TLS_CERTIFICATE',
+      message: /may not be read by this user/,
+    })
+  },
+)

@@ -1,40 +1,45 @@
 /** What the exchanges of one HTTP service share in one data thread. */
-import { BlockList, isIPv6 } from 'node:net'
-import type { ServiceCell } from '../../board/index.ts'
-import type { DeadlineWheel, Logger } from '../../core/index.ts'
+import type { Clients, ServiceCell } from '../../board/index.ts'
+import { AddressSet, type DeadlineWheel, type Logger } from '../../core/index.ts'
 import type { Backend, Pool } from '../../pool/index.ts'
 import type { AccessLog } from '../../telemetry/index.ts'
 import type { ServiceContext, ServiceView, Session } from '../contract.ts'
 import { ConnectionCache } from './backend-connection.ts'
 import { ID } from './fields.ts'
 import type { Head, HeadLimits } from './head.ts'
+import { RequestLimit } from './request-limit.ts'
 
 export class HttpContext implements ServiceContext {
   readonly view: ServiceView
   readonly pool: Pool
   readonly cell: ServiceCell
+  readonly clients: Clients | null
   readonly wheel: DeadlineWheel
   readonly accessLog: AccessLog
   readonly log: Logger
   readonly sessions = new Set<Session>()
   readonly limits: HeadLimits
+  /** null: clients may send as many requests as they like. */
+  readonly requestLimit: RequestLimit | null
   draining = false
   /** Exchanges under way. */
   active = 0
   readonly #caches = new Map<Backend, ConnectionCache>()
-  readonly #trusted: BlockList | null
+  readonly #trusted: AddressSet
 
   constructor(context: ServiceContext) {
     this.view = context.view
     this.pool = context.pool
     this.cell = context.cell
+    this.clients = context.clients
     this.wheel = context.wheel
     this.accessLog = context.accessLog
     this.log = context.log
     this.limits = context.view.http
+    this.requestLimit = RequestLimit.of(context.view.limits, context.clients, context.cell)
     for (const backend of context.pool.backends)
       this.#caches.set(backend, new ConnectionCache(this.limits, this.view.http.maxIdleBackendConnections))
-    this.#trusted = blockList(context.view.http.trustedProxies)
+    this.#trusted = new AddressSet(context.view.http.trustedProxies)
   }
 
   cacheOf(backend: Backend): ConnectionCache {
@@ -43,7 +48,7 @@ export class HttpContext implements ServiceContext {
 
   /** Are the forwarding fields of this peer believed? */
   trusts(address: string): boolean {
-    return this.#trusted?.check(address, isIPv6(address) ? 'ipv6' : 'ipv4') ?? false
+    return this.#trusted.has(address)
   }
 
   /** The client behind trusted proxies: the rightmost hop of X-Forwarded-For that is not one of them. */
@@ -69,14 +74,3 @@ export class HttpContext implements ServiceContext {
 }
 
 const ADDRESS = /^[0-9a-fA-F:.]{2,45}$/
-
-function blockList(cidrs: readonly string[]): BlockList | null {
-  if (cidrs.length === 0) return null
-  const list = new BlockList()
-  for (const cidr of cidrs) {
-    const [address = '', bits] = cidr.split('/')
-    const kind = isIPv6(address) ? 'ipv6' : 'ipv4'
-    list.addSubnet(address, bits === undefined ? (kind === 'ipv6' ? 128 : 32) : Number(bits), kind)
-  }
-  return list
-}

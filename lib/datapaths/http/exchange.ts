@@ -9,9 +9,11 @@ import type { Backend, Flow } from '../../pool/index.ts'
 import type { FlowRecord, Phase } from '../../telemetry/index.ts'
 import { Dial } from '../dial.ts'
 import { newId } from '../ids.ts'
+import { formatHeader } from '../proxy-protocol/format.ts'
 import type { Wire } from '../wire.ts'
-import { BackendConnection, type Responder } from './backend-connection.ts'
+import { BackendConnection, type ConnectionCache, type Responder } from './backend-connection.ts'
 import { Body, type BodyKind } from './body.ts'
+import { BodyPace } from './body-pace.ts'
 import { equals } from './bytes.ts'
 import type { HttpContext } from './context.ts'
 import { ID } from './fields.ts'
@@ -36,8 +38,12 @@ export interface Requester {
   readonly hop: Hop
   readonly peerAddress: string
   readonly peerPort: number
+  /** Its entry in the table of clients. */
+  readonly client: number
   /** No further request is wanted on this connection. */
   readonly closing: boolean
+  /** The idle connections to `backend` that this client's requests may use. */
+  cacheOf(backend: Backend): ConnectionCache
   /** The backend is ready for the request's body: feed what is there. */
   onBodyWanted(): void
   /** Something moved: the time limit of the phase starts anew. */
@@ -49,6 +55,16 @@ export interface Requester {
   /** The connection is now a tunnel to `backend`; bytes of either side that came early go first. */
   onTunnel(backend: Wire, early: Buffer): void
 }
+
+/** Reasons that are the client's doing. */
+export const BY_CLIENT: ReadonlySet<Reason> = new Set<Reason>([
+  'bad-request',
+  'too-large',
+  'client-timeout',
+  'refused',
+  'limit-rate',
+  'limit-body-rate',
+])
 
 const INTERIM: ResponseHop = { body: 'none', connection: '', upgrade: '', trailers: false }
 
@@ -75,6 +91,8 @@ export class Exchange implements Flow, FlowRecord, Responder {
   readonly #keepAlive: boolean
   readonly #trailers: boolean
   readonly #request: Body
+  /** How fast the request's body comes; null: it is not looked at. */
+  #pace: BodyPace | null = null
   #response: Body | null = null
   /** The request's body in hand as text while it can be sent again; null when it can't. */
   #replay: string | null
@@ -174,6 +192,14 @@ export class Exchange implements Flow, FlowRecord, Responder {
   }
 
   start(): void {
+    const { requestLimit } = this.#context
+    if (requestLimit !== null) {
+      const { hop, client } = this.#client
+      const wait = hop.trusted
+        ? requestLimit.askFor(this.clientAddress, this.#begunAt)
+        : requestLimit.ask(client, this.#begunAt)
+      if (wait > 0) return this.refuse(429, 'limit-rate', 'there are too many requests from this address', wait)
+    }
     const { maxBody } = this.#context.view.http
     if (maxBody !== undefined && this.#request.length > maxBody) {
       return this.refuse(413, 'too-large', 'the body is too large')
@@ -200,7 +226,7 @@ export class Exchange implements Flow, FlowRecord, Responder {
     this.#backend = backend
     this.backendName = backend.name
     this.tries++
-    const connection = this.#stale ? undefined : this.#context.cacheOf(backend).take()
+    const connection = this.#stale ? undefined : this.#client.cacheOf(backend).take()
     if (connection !== undefined) {
       this.connectMs = 0
       return this.#send(connection)
@@ -213,7 +239,7 @@ export class Exchange implements Flow, FlowRecord, Responder {
       if (wire === null)
         return this.#connectFailed(backend, code === 'ETIMEDOUT' ? 'connect-timeout' : 'connect-failed')
       this.connectMs = performance.now() - begun
-      this.#send(new BackendConnection(wire, backend, this.#context.cacheOf(backend), wheel, view.timeouts.backendIdle))
+      this.#send(new BackendConnection(wire, backend, this.#client.cacheOf(backend), wheel, view.timeouts.backendIdle))
     })
   }
 
@@ -250,7 +276,14 @@ export class Exchange implements Flow, FlowRecord, Responder {
     if (this.connectMs !== 0) this.#sentAt = performance.now() // on an idle connection it is the moment of the start
     const { backend, wire } = connection
     this.#prefix = this.#needsHost ? withHost(this.#head, backend.host, backend.port) : this.#head
-    if (this.#replay === null) return this.#client.onBodyWanted()
+    if (backend.sendProxy !== 'off' && connection.uses === 1)
+      this.#prefix = formatHeader(backend.sendProxy, this.#client.wire) + this.#prefix
+    if (this.#replay === null) {
+      const { view, wheel } = this.#context
+      const { bodyRate } = view.limits
+      if (bodyRate.rate > 0) this.#pace = new BodyPace(wheel, bodyRate)
+      return this.#client.onBodyWanted()
+    }
     wire.writeText(this.#prefix + this.#replay)
     this.#prefix = ''
     this.#client.onBodyWanted()
@@ -274,7 +307,10 @@ export class Exchange implements Flow, FlowRecord, Responder {
     }
     if (first && body.done && body.kind === 'length' && stop - start <= MAX_REPLAY)
       this.#replay = buf.latin1Slice(start, stop)
-    if (body.blocked) this.#client.wire.pause()
+    if (body.blocked) {
+      this.#client.wire.pause()
+      this.#pace?.hold()
+    }
     return stop
   }
 
@@ -292,12 +328,25 @@ export class Exchange implements Flow, FlowRecord, Responder {
     if (!this.#request.blocked) return
     this.#request.blocked = false
     this.#queued = Number.POSITIVE_INFINITY
+    this.#pace?.goOn()
     this.#client.onBodyWanted()
   }
 
   /** The client waits for the backend to take its bytes. */
   get requestBlocked(): boolean {
     return this.#request.blocked || this.#connection === null
+  }
+
+  /** ms that the next piece of the request's body may take. */
+  get patience(): number {
+    const { body } = this.#context.view.timeouts
+    if (this.#pace === null || this.answered || this.requestBlocked) return body
+    return Math.max(1, Math.min(body, this.#pace.left(this.#request.bytes)))
+  }
+
+  /** The client wants another protocol: what comes behind its request is not another one. */
+  get upgrading(): boolean {
+    return this.#wantsUpgrade !== ''
   }
 
   onInterim(head: Head, framing: Framing, buf: Buffer, base: number): void {
@@ -424,29 +473,29 @@ export class Exchange implements Flow, FlowRecord, Responder {
       if (this.#client.wire.pending) return this.finish('client', 'client-timeout')
       return this.finish('backend', 'truncated-response')
     }
-    if (!this.#request.done && !this.requestBlocked)
+    if (!this.#request.done && !this.requestBlocked) {
+      const { bytes } = this.#request
+      const slow = bytes > 0 && this.#pace !== null && this.#pace.left(bytes) <= 0
+      if (slow) return this.refuse(408, 'limit-body-rate', 'the body came too slowly')
       return this.refuse(408, 'client-timeout', 'the body did not come in time')
+    }
     this.refuse(504, 'backend-timeout', 'the backend did not answer in time')
   }
 
   /** Answers the request ourselves, or, when an answer is under way, breaks it off. */
-  refuse(status: number, reason: Reason, detail: string): void {
+  refuse(status: number, reason: Reason, detail: string, retryAfter?: number): void {
     if (this.#over) return
     const { answered } = this
     if (!answered) {
       const keep = this.#keeps() && status !== 400 && status !== 413
       this.status = status
-      const text = reply({ status, id: this.id, detail, json: this.#json, close: !keep, headOnly: this.#headOnly })
+      const how = { id: this.id, json: this.#json, close: !keep, headOnly: this.#headOnly }
+      const text = reply({ status, detail, ...how, ...(retryAfter === undefined ? {} : { retryAfter }) })
       this.bytesOut += text.length
       this.#client.wire.writeText(text)
       this.#closeAfter = !keep
     }
-    const by =
-      reason === 'bad-request' || reason === 'too-large' || reason === 'client-timeout' || reason === 'refused'
-        ? 'client'
-        : reason === 'no-backend'
-          ? 'us'
-          : 'backend'
+    const by = BY_CLIENT.has(reason) ? 'client' : reason === 'no-backend' ? 'us' : 'backend'
     this.#end(by, reason, !answered)
   }
 

@@ -191,8 +191,10 @@ export function forwardResponse(
           : 0
     }
   }
-  // Behind the version the status line goes on as it came; a Content-Length has been read as one plain number.
-  let out = `HTTP/1.1 ${buf.latin1Slice(base + head.statusStart, base + head.reasonEnd)}\r\n${keptFields(buf, base, head)}`
+  // Behind the version the status line goes on as it came, but with the space that RFC 9112 §4 asks for and many leave out
+  // together with the reason; a Content-Length has been read as one plain number.
+  const line = buf.latin1Slice(base + head.statusStart, base + head.reasonEnd)
+  let out = `HTTP/1.1 ${line}${line.length === 3 ? ' ' : ''}\r\n${keptFields(buf, base, head)}`
   if (!dated && head.status >= 200) out += `Date: ${httpDate()}\r\n`
   if (upgrade !== '') out += `Upgrade: ${upgrade}\r\n`
   if (connection !== '') out += `Connection: ${connection}\r\n`

@@ -28,6 +28,7 @@ export class Framing {
     this.upgrade = false
     this.nominated = null
     this.error = 0
+    this.problem = ''
     let coded = false
     for (let i = 0; i < head.count; i++) {
       const id = head.id(i)

@@ -1,10 +1,12 @@
 /** One client connection that speaks HTTP/1.1: finds the requests in its bytes, and gives each to an exchange in turn. */
 import type { Reason } from '../../board/index.ts'
 import { Deadline, type DeadlineOwner } from '../../core/index.ts'
+import type { Backend } from '../../pool/index.ts'
 import type { Session } from '../contract.ts'
 import { newId } from '../ids.ts'
 import { Relay } from '../tcp/relay.ts'
 import type { Wire, WireSink } from '../wire.ts'
+import { ConnectionCache } from './backend-connection.ts'
 import type { HttpContext } from './context.ts'
 import { Exchange, type Requester } from './exchange.ts'
 import { BAD, MORE } from './head.ts'
@@ -30,23 +32,28 @@ export class H1Session implements Session, WireSink, DeadlineOwner, Requester {
   readonly hop: Hop
   readonly peerAddress: string
   readonly peerPort: number
+  readonly client: number
   readonly #context: HttpContext
   readonly #closed: () => void
   readonly #deadline: Deadline
   #mode: Mode = 'head'
   #exchange: Exchange | null = null
   #relay: Relay | null = null
+  #ownCaches: Map<Backend, ConnectionCache> | null = null
   /** Bytes read and not yet used: a head in part, a body whose backend is not there yet, pipelined requests. */
   #stash: Stash | null = null
   #head: RequestHead | null = null
   #advancing = false
   #ended = false
   #closing = false
+  /** More requests came early than are kept: the connection closes after the answer under way. */
+  #dropped = false
   #lingered = 0
 
-  constructor(context: HttpContext, wire: Wire, closed: () => void) {
+  constructor(context: HttpContext, wire: Wire, client: number, closed: () => void) {
     this.#context = context
     this.wire = wire
+    this.client = client
     this.#closed = closed
     this.peerAddress = wire.remoteAddress
     this.peerPort = wire.remotePort
@@ -68,7 +75,7 @@ export class H1Session implements Session, WireSink, DeadlineOwner, Requester {
   }
 
   get closing(): boolean {
-    return this.#closing || this.#ended || this.#context.draining
+    return this.#closing || this.#dropped || this.#ended || this.#context.draining
   }
 
   onBytes(bytes: Buffer, length: number): void {
@@ -84,7 +91,23 @@ export class H1Session implements Session, WireSink, DeadlineOwner, Requester {
   #keep(buf: Buffer, start: number, end: number): void {
     if (this.#over) return
     this.#stash = new Stash(buf, start, end)
-    if (this.#mode !== 'head') this.wire.pause()
+    this.#holdBack()
+  }
+
+  /** Can nothing be done with what is kept, until something else has happened? */
+  get #held(): boolean {
+    return this.#mode !== 'head' || this.wire.pending
+  }
+
+  /** Reads no more while what is kept can't be used; of further requests no more is kept than may be. */
+  #holdBack(): void {
+    const stash = this.#stash
+    if (stash === null || !this.#held) return
+    this.wire.pause()
+    if (this.#mode !== 'wait' || stash.length <= this.#context.view.limits.pipelined) return
+    if (this.#exchange?.upgrading === true) return
+    this.#stash = null
+    this.#dropped = true
   }
 
   #useStash(): void {
@@ -96,7 +119,7 @@ export class H1Session implements Session, WireSink, DeadlineOwner, Requester {
       stash.drop(used)
       this.#stash = stash
     }
-    if (this.#stash !== null && this.#mode !== 'head') this.wire.pause()
+    this.#holdBack()
   }
 
   /** Goes on after a pause of our own: with the stash first, then with the wire. */
@@ -105,7 +128,7 @@ export class H1Session implements Session, WireSink, DeadlineOwner, Requester {
     if (this.#stash !== null) this.#useStash()
     else if (this.#exchange?.unsent === true) this.#advance(NOTHING, 0, 0)
     const exchange = this.#exchange
-    const waits = this.#stash !== null && this.#mode !== 'head'
+    const waits = this.#dropped || (this.#stash !== null && this.#held)
     if (!waits && !this.#ended && !(this.#mode === 'body' && exchange?.requestBlocked === true)) this.wire.resume()
   }
 
@@ -190,6 +213,19 @@ export class H1Session implements Session, WireSink, DeadlineOwner, Requester {
     accessLog.write(record)
   }
 
+  /** A connection that tells the backend of this client by a PROXY header carries no other's requests. */
+  cacheOf(backend: Backend): ConnectionCache {
+    if (backend.sendProxy === 'off') return this.#context.cacheOf(backend)
+    this.#ownCaches ??= new Map()
+    let cache = this.#ownCaches.get(backend)
+    if (cache === undefined) {
+      const { limits, view } = this.#context
+      cache = new ConnectionCache(limits, Math.min(1, view.http.maxIdleBackendConnections))
+      this.#ownCaches.set(backend, cache)
+    }
+    return cache
+  }
+
   onBodyWanted(): void {
     this.#goOn()
   }
@@ -198,13 +234,14 @@ export class H1Session implements Session, WireSink, DeadlineOwner, Requester {
     const exchange = this.#exchange
     if (exchange === null || this.#ended) return
     const { timeouts } = this.#context.view
-    this.#deadline.set(exchange.answered || !exchange.requestDone ? timeouts.body : timeouts.firstByte)
+    if (!exchange.requestDone) this.#deadline.set(exchange.patience)
+    else this.#deadline.set(exchange.answered ? timeouts.body : timeouts.firstByte)
   }
 
   onFinished(keep: boolean): void {
     this.#exchange = null
     if (this.#mode === 'tunnel') return this.#close()
-    if (!keep) return this.#linger()
+    if (!keep || this.#dropped) return this.#linger()
     this.#mode = 'head'
     this.#deadline.set(this.#stash === null ? this.#context.view.timeouts.keepAlive : this.#context.view.timeouts.head)
     if (this.#ended && this.#stash === null) return this.#linger()
@@ -301,6 +338,7 @@ export class H1Session implements Session, WireSink, DeadlineOwner, Requester {
     this.#stash = null
     this.#deadline.release()
     this.wire.destroy()
+    for (const cache of this.#ownCaches?.values() ?? []) cache.close()
     this.#context.sessions.delete(this)
     this.#closed()
   }

@@ -8,6 +8,7 @@ const PHRASES: Record<number, string> = {
   413: 'Content Too Large',
   414: 'URI Too Long',
   417: 'Expectation Failed',
+  429: 'Too Many Requests',
   431: 'Request Header Fields Too Large',
   500: 'Internal Server Error',
   501: 'Not Implemented',
@@ -27,9 +28,12 @@ export interface ReplyOptions {
   readonly close: boolean
   /** HEAD: the head alone. */
   readonly headOnly: boolean
+  /** Seconds after which it makes sense to ask again. Default: 2 for a 503, else none is named. */
+  readonly retryAfter?: number
 }
 
-export function reply({ status, id, detail, json, close, headOnly }: ReplyOptions): string {
+export function reply({ status, id, detail, json, close, headOnly, retryAfter }: ReplyOptions): string {
+  const after = retryAfter ?? (status === 503 ? 2 : 0)
   const phrase = PHRASES[status] ?? 'Error'
   const sentence = detail === '' ? '' : `: ${detail}`
   const body = json
@@ -37,7 +41,7 @@ export function reply({ status, id, detail, json, close, headOnly }: ReplyOption
     : `${status} ${phrase}${sentence}\nrequest id ${id}\n`
   return (
     `HTTP/1.1 ${status} ${phrase}\r\nDate: ${httpDate()}\r\nContent-Type: ${json ? 'application/json' : 'text/plain; charset=utf-8'}\r\n` +
-    `Content-Length: ${body.length}\r\nCache-Control: no-store\r\n${status === 503 ? 'Retry-After: 2\r\n' : ''}` +
+    `Content-Length: ${body.length}\r\nCache-Control: no-store\r\n${after > 0 ? `Retry-After: ${after}\r\n` : ''}` +
     `${status === 405 ? 'Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n' : ''}${close ? 'Connection: close\r\n' : ''}\r\n${headOnly ? '' : body}`
   )
 }

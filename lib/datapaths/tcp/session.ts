@@ -5,6 +5,7 @@ import type { FlowRecord, Phase } from '../../telemetry/index.ts'
 import type { ServiceContext, Session } from '../contract.ts'
 import { Dial } from '../dial.ts'
 import { newId } from '../ids.ts'
+import { formatHeader } from '../proxy-protocol/format.ts'
 import type { Wire } from '../wire.ts'
 import { Relay } from './relay.ts'
 
@@ -98,6 +99,7 @@ export class TcpSession implements Session, Flow, FlowRecord {
     const { wheel, view } = this.#context
     this.connectMs = performance.now() - this.#begunAt - this.queueMs
     this.phase = 'relay'
+    if (backend.sendProxy !== 'off') wire.writeText(formatHeader(backend.sendProxy, this.#wire))
     this.#relay = new Relay(this.#wire, wire, wheel, view.timeouts.idle, ({ by, reason }) => this.#finish(by, reason))
     this.#relay.start()
   }

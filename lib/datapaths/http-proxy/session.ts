@@ -1,0 +1,333 @@
+/** One client connection of node:http: gives its requests to exchanges, one after the other. */
+import type { IncomingMessage } from 'node:http'
+import type { Reason } from '../../board/index.ts'
+import { codeOf, Deadline, type DeadlineOwner } from '../../core/index.ts'
+import type { Session } from '../contract.ts'
+import { reply } from '../http/replies.ts'
+import { Relay } from '../tcp/relay.ts'
+import type { Wire } from '../wire.ts'
+import { Answer } from './answer.ts'
+import type { ProxyEngine } from './engine.ts'
+import { ProxyExchange, type Requester } from './exchange.ts'
+import { fieldsOf, isRefusal, type Refusal, refusal } from './fields.ts'
+import type { Hop } from './forward.ts'
+import { HeadWatch } from './head-watch.ts'
+import { Linger } from './linger.ts'
+import { type PartialHead, RequestRecord } from './record.ts'
+import { interpret } from './request.ts'
+import { type StreamOwner, WireStream } from './wire-stream.ts'
+
+/** open: requests come and are answered. The others: see `#linger` and `onTunnel`. */
+type Mode = 'open' | 'tunnel' | 'linger' | 'closed'
+
+const HALF_CLOSED_MS = 500 // a client that sent FIN may still read; one that is gone stops its request this soon
+const NOTHING = Buffer.alloc(0)
+const EMPTY_LINE = '\r\n\r\n' // what a head, or a chunked body, ends with and the beginning of a head does not
+
+/** What node:http found in the client's bytes: a request, or what is not one. */
+type Arrival = { readonly req: IncomingMessage; readonly res: Answer } | Refusal
+
+export class ProxySession implements Session, StreamOwner, DeadlineOwner, Requester {
+  readonly wire: Wire
+  readonly hop: Hop
+  readonly peerPort: number
+  readonly client: number
+  readonly #engine: ProxyEngine
+  readonly #closed: () => void
+  readonly #deadline: Deadline
+  readonly #arrivals: Arrival[] = []
+  readonly #watch: HeadWatch
+  #stream: WireStream
+  #mode: Mode = 'open'
+  #exchange: ProxyExchange | null = null
+  #relay: Relay | null = null
+  #lingering: Linger | null = null
+  /** Bytes behind a request that wants to upgrade: node:http has left the connection. */
+  #early: Buffer | null = null
+  /** A head has begun and is not whole; it is watched from its first byte. */
+  #inHead = false
+  #watched = false
+  /** The last bytes that came. '': none yet, or none that matter. */
+  #tail = ''
+  /** The last request had a body of a known length: its last bytes can be any. */
+  #opaque = false
+  #ended = false
+  #closing = false
+  #sentBefore = 0
+
+  constructor(engine: ProxyEngine, wire: Wire, client: number, closed: () => void) {
+    const { context } = engine
+    this.#engine = engine
+    this.client = client
+    this.wire = wire
+    this.#closed = closed
+    this.peerPort = wire.remotePort
+    this.hop = {
+      address: wire.remoteAddress,
+      scheme: context.view.tls === null ? 'http' : 'https',
+      port: wire.localPort,
+      trusted: context.trusts(wire.remoteAddress),
+    }
+    this.#watch = new HeadWatch(context.view.http.maxTarget, context.view.http.maxHead)
+    this.#deadline = new Deadline(context.wheel, this)
+    this.#deadline.set(context.view.timeouts.head)
+    this.#stream = new WireStream(wire, this)
+    context.sessions.add(this)
+  }
+
+  start(): void {
+    this.#engine.connect(this.#stream, this)
+  }
+
+  get closing(): boolean {
+    return this.#closing || this.#ended || this.#engine.context.draining
+  }
+  get written(): number {
+    return this.#sentBefore + this.#stream.sent
+  }
+  get pending(): boolean {
+    return this.#stream.pending
+  }
+  get queued(): number {
+    return this.#stream.queued
+  }
+
+  onArrival(bytes: Buffer, length: number): boolean {
+    if (this.#mode !== 'open') return false
+    const between = this.#exchange === null && !this.#inHead
+    if (between) this.#headBegins(this.#tail === '' || this.#tail === EMPTY_LINE)
+    this.#tail = (this.#tail + bytes.toString('latin1', Math.max(0, length - 4), length)).slice(-4)
+    if (this.#exchange !== null || !this.#watched) return true
+    const refused = this.#watch.take(bytes, length)
+    if (refused !== null) this.#refuse(refused, {})
+    return refused === null
+  }
+
+  /** @param watched its first byte is the next one; else it began in the read that ended the request before */
+  #headBegins(watched: boolean): void {
+    this.#inHead = true
+    this.#watched = watched
+    this.#watch.begin()
+    this.#deadline.set(this.#engine.context.view.timeouts.head)
+  }
+
+  onRead(): void {
+    if (this.#inHead && this.#watched && this.#watch.overlong)
+      this.#refuse(refusal(431, 'the fields are too large'), {})
+  }
+
+  onRequest(req: IncomingMessage, res: Answer): void {
+    this.#arrived({ req, res })
+  }
+
+  /** The request wants another protocol: node:http has left the connection, `early` is what it had read behind the head. */
+  onUpgrade(req: IncomingMessage, early: Buffer): void {
+    this.#early = early
+    this.#stream.hold(true)
+    this.#arrived({ req, res: new Answer(req) })
+  }
+
+  /** What came is not HTTP as node:http reads it. */
+  onMalformed(error: Error & { rawPacket?: unknown }): void {
+    if (this.#mode !== 'open') return
+    const head = Buffer.isBuffer(error.rawPacket) ? error.rawPacket.toString('latin1', 0, 64 * 1024) : ''
+    const what =
+      codeOf(error) === 'HPE_HEADER_OVERFLOW'
+        ? refusal(431, 'the fields are too large')
+        : / HTTP\/[2-9]\.\d\r\n/.test(head.slice(0, head.indexOf('\n') + 1))
+          ? refusal(505, 'this is not HTTP/1')
+          : refusal(400, 'the request is malformed')
+    if (this.#arrivals.length === 0 && this.#exchange?.requestDone === false) this.#exchange.malformed(what.problem)
+    else this.#arrived(what)
+  }
+
+  #arrived(arrival: Arrival): void {
+    if (this.#mode !== 'open') return
+    if ('req' in arrival) arrival.req.on('error', () => {}) // the connection's end is told by the stream
+    this.#inHead = false
+    this.#arrivals.push(arrival)
+    if (this.#exchange === null) this.#next()
+    else this.#stream.hold(true)
+  }
+
+  /** Serves the next request that is there, or waits for one. */
+  #next(): void {
+    const arrival = this.#arrivals.shift()
+    if (this.#arrivals.length === 0 && this.#early === null) this.#stream.hold(false)
+    if (arrival === undefined) {
+      this.#wait()
+      return
+    }
+    if (!('req' in arrival)) return this.#refuse(arrival, {})
+    const { req, res } = arrival
+    const head = interpret(req, this.#engine.context.view.http)
+    if (isRefusal(head)) return this.#refuse(head, partOf(req))
+    if (this.#early !== null) res.assignSocket(this.#engine.asSocket(this.#stream))
+    const exchange = new ProxyExchange(this.#engine, this, head, req, res)
+    this.#exchange = exchange
+    this.#opaque = head.framing.length > 0
+    this.onProgress()
+    exchange.start()
+  }
+
+  /** Between two requests. */
+  #wait(): void {
+    if (this.closing) return this.#linger()
+    if (this.#tail !== EMPTY_LINE && !this.#opaque) return this.#headBegins(false)
+    this.#deadline.set(this.#engine.context.view.timeouts.keepAlive)
+  }
+
+  /** A request that is not forwarded: answered, logged, and the connection closes. */
+  #refuse({ status, problem }: Refusal, head: PartialHead): void {
+    const { cell, accessLog, view } = this.#engine.context
+    const record = new RequestRecord(view, this, head, '')
+    const text = reply({ status, id: record.id, detail: problem, json: false, close: true, headOnly: false })
+    const reason: Reason = status === 414 || status === 431 ? 'too-large' : status === 400 ? 'bad-request' : 'refused'
+    Object.assign(record, { status, reason, endedBy: 'client', bytesOut: text.length })
+    cell.request(status, 0)
+    cell.bytes(record.bytesIn, record.bytesOut)
+    cell.error(reason)
+    accessLog.write(record)
+    this.#linger(text)
+  }
+
+  writeText(text: string): void {
+    this.#stream.write(text, 'latin1')
+  }
+
+  gather(): void {
+    const stream = this.#stream
+    stream.cork()
+    process.nextTick(() => stream.uncork())
+  }
+
+  onProgress(): void {
+    const exchange = this.#exchange
+    if (exchange === null || this.#ended || this.#mode !== 'open') return
+    const { timeouts } = this.#engine.context.view
+    if (!exchange.requestDone) this.#deadline.set(exchange.patience)
+    else this.#deadline.set(exchange.answered ? timeouts.body : timeouts.firstByte)
+  }
+
+  onFinished(keep: boolean): void {
+    this.#exchange = null
+    if (this.#mode === 'tunnel') return this.#close()
+    if (this.#mode !== 'open') return
+    if (!keep || this.closing) return this.#linger()
+    if (this.#early === null) return this.#next()
+    this.#reopen(this.#early)
+    if (this.#exchange === null && this.#mode === 'open' && !this.#inHead) this.#wait()
+  }
+
+  /** The upgrade was declined: node:http gets the connection again, with what it had read behind the request. */
+  #reopen(early: Buffer): void {
+    this.#early = null
+    this.#tail = EMPTY_LINE
+    this.#sentBefore += this.#stream.sent
+    this.#stream.detach()
+    this.#stream = new WireStream(this.wire, this)
+    this.#engine.connect(this.#stream, this)
+    if (early.length === 0) return
+    if (this.onArrival(early, early.length)) this.#stream.inject(early)
+  }
+
+  onAborted(): void {
+    this.#exchange = null
+    this.#stream.detach()?.reset()
+    this.#close()
+  }
+
+  onTunnel(head: string, backend: Wire, early: Buffer): void {
+    const { wheel, view } = this.#engine.context
+    const exchange = this.#exchange as ProxyExchange
+    this.#mode = 'tunnel'
+    this.#deadline.release()
+    this.#stream.detach()
+    this.wire.writeText(head)
+    const relay = new Relay(this.wire, backend, wheel, view.timeouts.tunnel, ({ by, reason }) =>
+      exchange.finishTunnel(relay.received, relay.sent, by, reason),
+    )
+    this.#relay = relay
+    relay.inject(this.#early ?? NOTHING, early)
+    relay.start()
+  }
+
+  onPeerEnd(): void {
+    this.#ended = true
+    const exchange = this.#exchange
+    if (exchange === null) return this.#linger()
+    // What was read may still be on its way through node:http: then the time limit decides.
+    if (!exchange.requestDone && this.#stream.readableLength === 0) return exchange.finish('client', 'client-closed')
+    this.#deadline.set(HALF_CLOSED_MS)
+  }
+
+  onFlushed(): void {
+    this.#exchange?.onClientFlushed()
+  }
+
+  onLastWrite(): void {
+    if (this.#exchange === null) this.#linger()
+  }
+
+  onGone(): void {
+    if (this.#mode !== 'open') return
+    if (this.#exchange === null) this.#close()
+    else this.#exchange.finish('client', 'client-closed')
+  }
+
+  onDeadline(): void {
+    const exchange = this.#exchange
+    if (exchange !== null) {
+      if (!this.#ended) return exchange.timeout()
+      if (!exchange.progressed) return exchange.finish('client', 'client-closed')
+      exchange.progressed = false
+      return this.#deadline.set(HALF_CLOSED_MS)
+    }
+    if (this.#inHead) this.#refuse(refusal(408, 'the head did not come in time'), {})
+    else this.#close()
+  }
+
+  /** Our last answer is on its way: says `text` and that nothing follows, and reads on for a while. */
+  #linger(text = ''): void {
+    if (this.#mode !== 'open') return
+    this.#mode = 'linger'
+    this.#arrivals.length = 0
+    this.#deadline.release()
+    const wire = this.#stream.detach()
+    if (wire === null) return this.#close()
+    if (text !== '') wire.writeText(text)
+    const lingering = new Linger(wire, this.#engine.context.wheel, this.#ended, () => this.#close())
+    this.#lingering = lingering
+  }
+
+  drain(): void {
+    this.#closing = true
+    if (this.#mode === 'open' && this.#exchange === null && !this.#inHead) this.#linger()
+  }
+
+  cut(backendName: string | null): void {
+    if (backendName !== null && this.#exchange?.record.backendName !== backendName) return
+    if (this.#relay !== null) this.#relay.cut()
+    else if (this.#exchange !== null) this.#exchange.finish('us', 'cut')
+    else if (this.#lingering !== null) this.#lingering.end()
+    else this.#close()
+  }
+
+  #close(): void {
+    if (this.#mode === 'closed') return
+    this.#mode = 'closed'
+    this.#arrivals.length = 0
+    this.#deadline.release()
+    this.#stream.detach()?.destroy()
+    this.#engine.context.sessions.delete(this)
+    this.#closed()
+  }
+}
+
+/** What the log shows of a head that is refused. */
+const partOf = (req: IncomingMessage): PartialHead => ({
+  method: req.method ?? '-',
+  target: req.url ?? '',
+  minor: req.httpVersionMinor,
+  fields: fieldsOf(req.rawHeaders),
+})

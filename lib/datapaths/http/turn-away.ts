@@ -1,0 +1,26 @@
+/** Tells a client whose connection is not taken so, as long as that costs little. */
+import type { DeadlineWheel } from '../../core/index.ts'
+import type { Denial } from '../gate.ts'
+import { Linger } from '../http-proxy/linger.ts'
+import { newId } from '../ids.ts'
+import type { Wire } from '../wire.ts'
+import { reply } from './replies.ts'
+
+const MOST_LINGERING = 64 // of a thread: who comes while so many are being told is reset without a word
+let lingering = 0
+
+const TEXTS = {
+  service: { status: 503, detail: 'there are too many connections' },
+  client: { status: 429, detail: 'there are too many connections from this address' },
+} as const
+
+/** Answers 503 or 429 and closes, or resets the connection. */
+export function turnAway(wire: Wire, why: Denial, wheel: DeadlineWheel): void {
+  if (why === 'overload' || lingering >= MOST_LINGERING) return wire.reset()
+  lingering++
+  const more = { id: newId(), json: false, close: true, headOnly: false, retryAfter: 2 }
+  wire.writeText(reply({ ...TEXTS[why], ...more }))
+  new Linger(wire, wheel, false, () => {
+    lingering--
+  })
+}

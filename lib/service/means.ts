@@ -1,0 +1,27 @@
+/** What the process has of memory and descriptors, and how much of it is in use. */
+import { readdir, readFile, stat } from 'node:fs/promises'
+import { totalmem } from 'node:os'
+
+export interface Means {
+  readonly used: number
+  /** Infinity: nobody knows. */
+  readonly most: number
+}
+
+/** Of the control group or the machine, whichever has less. */
+export function memoryMeans(): Means {
+  const constrained = process.constrainedMemory() // 0 or an absurd number: there is no limit
+  const total = totalmem()
+  return { used: process.memoryUsage.rss(), most: constrained > 0 ? Math.min(constrained, total) : total }
+}
+
+export async function descriptorMeans(): Promise<Means> {
+  try {
+    const most = Number(/^Max open files\s+(\d+)/m.exec(await readFile('/proc/self/limits', 'latin1'))?.[1] ?? Infinity)
+    const { size } = await stat('/proc/self/fd')
+    // Linux tells their number as the size of the folder since 6.2; before, it has to be read.
+    return { used: size > 0 ? size : (await readdir('/proc/self/fd')).length, most }
+  } catch {
+    return { used: 0, most: Number.POSITIVE_INFINITY } // no /proc, or no descriptor left to read it with: the next look tells
+  }
+}
