@@ -27,6 +27,7 @@ export function check(root: Tree): Finding[] {
       ...checkTimes(child(entry.value, 'health')),
       ...checkProxyProtocol(entry.value),
       ...checkSendProxy(entry.value),
+      ...checkFilters(entry.value),
     ])
       findings.push({ at, path: ['virtualServices', name, ...path], message })
   return findings
@@ -124,6 +125,20 @@ function checkSendProxy(service: Tree): Finding[] {
   return findings
 }
 
+/** The compatibility engine has no filters yet: what a rule denies must not pass there. */
+function checkFilters(service: Tree): Finding[] {
+  const http = child(service, 'http')
+  if (textOf(child(http, 'engine')) !== 'http-proxy') return []
+  const message = 'needs http.engine native'
+  const findings: Finding[] = []
+  const filters = child(service, 'filters')
+  const paths = child(http, 'paths')
+  if (filters !== undefined && itemsOf(filters).length > 0)
+    findings.push({ at: filters.at, path: ['filters'], message })
+  if (paths !== undefined) findings.push({ at: paths.at, path: ['http', 'paths'], message })
+  return findings
+}
+
 function msOf(tree: Tree | undefined, fallback: number): number | undefined {
   if (tree === undefined) return fallback
   const ms = tree.kind === 'leaf' && typeof tree.value === 'string' && !tree.broken ? durationMs(tree.value) : undefined
@@ -145,6 +160,7 @@ export function warn(root: Tree): Finding[] {
     }
     if (protocol !== 'http' && protocol !== 'https') {
       idle(['http'], `has no effect with protocol ${protocol}`)
+      idle(['filters'], `has no effect with protocol ${protocol}`)
       for (const key of ['requestsPerClient', 'bodyRate', 'pipelined'])
         idle(['limits', key], `has no effect with protocol ${protocol}`)
     }

@@ -384,8 +384,11 @@ export const pathsShape = z
       .default('pass')
       .describe('`;` and `%3B`. Java backends cut off what follows before they look at a path.'),
   })
-  .prefault({})
-  .describe('How the path of a request is read. Rules see what is forwarded: one canonical form. A refused path: 400.')
+  .optional()
+  .describe(
+    'How the path of a request is read. Rules see what is forwarded: one canonical form. A refused path: 400. Default: as ' +
+      'these options say where `filters` are set, else paths go on as they came.',
+  )
 
 export type FilterOptions = z.output<typeof filtersShape>[number]
 export type RouteOptions = z.output<typeof routesShape>[number]

@@ -4,6 +4,7 @@
  */
 import { isIP } from 'node:net'
 import { z } from 'zod'
+import { filtersShape, pathsShape } from './filters.ts'
 import { limits, overload } from './limits.ts'
 import { backendAddress, cidr, duration, listenAddress, percentage, size, statusList } from './scalars.ts'
 
@@ -179,6 +180,7 @@ const http = z.strictObject({
     .describe("Field with the request's id, towards the backend; `false`: none."),
   forwarded: z.boolean().default(false).describe('Add the Forwarded field (RFC 7239) too.'),
   trustedProxies: z.array(cidr()).max(256).default([]).describe('Peers whose forwarding fields are believed.'),
+  paths: pathsShape,
   upgrades: z
     .array(token('protocol'))
     .max(8)
@@ -312,7 +314,7 @@ export const serviceShape = {
     ),
   load: later('load'),
   routes: later('routes'),
-  filters: later('filters'),
+  filters: filtersShape,
   outliers: later('outliers'),
   queue: later('queue'),
   slowStart: later('slowStart'),

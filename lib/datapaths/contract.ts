@@ -16,6 +16,7 @@ export interface ServiceView {
   readonly backends: readonly BackendView[]
   readonly timeouts: ServiceConfig['timeouts']
   readonly http: ServiceConfig['http']
+  readonly filters: ServiceConfig['filters']
   readonly proxyProtocol: ServiceConfig['proxyProtocol']
   readonly limits: ServiceConfig['limits']
   readonly retries: number

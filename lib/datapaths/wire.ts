@@ -6,7 +6,7 @@ export interface WireSink {
   onBytes(bytes: Buffer, length: number): void
   /** The peer will send no more; it may still read. */
   onEnd(): void
-  /** Everything written is with the kernel. Only after a write that answered false. */
+  /** Everything written is with the kernel. Comes after a write that answered false, and whenever the wire was `pending`. */
   onDrain(): void
   /** The connection broke (`code`: ECONNRESET, EPIPE, …). Nothing comes after it; the wire is already destroyed. */
   onClose(code: string): void

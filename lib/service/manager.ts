@@ -6,7 +6,7 @@ import type { Config, ServiceConfig } from '../config/index.ts'
 import { BalancerError, type Clock, formatAddress, type Logger } from '../core/index.ts'
 import type { ListenerView, ServiceView } from '../datapaths/index.ts'
 import { type Credentials, loadCredentials, newTicketKeys } from '../tls/index.ts'
-import { descriptorMeans, memoryMeans } from './means.ts'
+import { descriptorMeans, MemoryUse, memoryMeans } from './means.ts'
 import { OverloadWatch } from './overload.ts'
 import { type Claim, claimPort } from './ports.ts'
 import { Threads } from './threads.ts'
@@ -48,11 +48,12 @@ export class Manager {
     this.board = new Board(threads === 'auto' ? Math.min(availableParallelism(), 32) : threads)
     this.startedAt = options.clock.wall()
     setFlagsFromString('--expose-gc') // for threads that start from now on: see OverloadWatch
+    const use = new MemoryUse()
     this.#overload = new OverloadWatch({
       limits: options.config.appliance.overload,
       board: this.board,
       log: options.log,
-      means: { memory: memoryMeans, descriptors: descriptorMeans },
+      means: { memory: () => memoryMeans(use, this.#threads?.held() ?? 0), descriptors: descriptorMeans },
       collect: () => this.#threads?.broadcast({ type: 'collect' }),
     })
   }
@@ -208,6 +209,7 @@ export class Manager {
       limits: service.limits,
       timeouts: service.timeouts,
       http: service.http,
+      filters: service.filters,
       retries: service.retries,
       startGrace: service.health.startGrace,
       tls:

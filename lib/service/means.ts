@@ -9,10 +9,28 @@ export interface Means {
 }
 
 /** Of the control group or the machine, whichever has less. */
-export function memoryMeans(): Means {
+export function memoryMeans(use: MemoryUse, held: number): Means {
   const constrained = process.constrainedMemory() // 0 or an absurd number: there is no limit
   const total = totalmem()
-  return { used: process.memoryUsage.rss(), most: constrained > 0 ? Math.min(constrained, total) : total }
+  const used = use.of(process.memoryUsage.rss(), held)
+  return { used, most: constrained > 0 ? Math.min(constrained, total) : total }
+}
+
+/**
+ * What of the resident memory is in use. The allocator keeps most of what is freed, so that after a crowd has gone the
+ * process stays as large as it was (400 of 400 MiB, an hour later): that is room for the next crowd, not a shortage.
+ */
+export class MemoryUse {
+  #resident = 0
+  /** The most that heaps and buffers held, less what has been given back to the system since. */
+  #most = 0
+
+  of(resident: number, held: number): number {
+    const returned = Math.max(0, this.#resident - resident)
+    this.#most = Math.max(held, this.#most - returned)
+    this.#resident = resident
+    return resident - (this.#most - held)
+  }
 }
 
 export async function descriptorMeans(): Promise<Means> {

@@ -29,6 +29,8 @@ interface Slot {
   drained: (() => void) | null
   exited: Promise<void>
   utilisation: Utilisation
+  /** Bytes that its heap and buffers held when it last told. */
+  held: number
 }
 
 export class Threads {
@@ -59,6 +61,23 @@ export class Threads {
   /** How busy each thread's event loop was of late, 0..1. */
   utilisation(): number[] {
     return this.#slots.map((slot) => slot.utilisation.read(this.#options.clock.now()))
+  }
+
+  /** Bytes that the data threads' heaps and buffers hold, as of their last answer; each call asks them anew. */
+  held(): number {
+    let sum = 0
+    for (const slot of this.#slots) {
+      sum += slot.held
+      slot.worker.getHeapStatistics().then(
+        ({ used_heap_size: used, external_memory: external }) => {
+          slot.held = used + external
+        },
+        () => {
+          slot.held = 0 // it has ended
+        },
+      )
+    }
+    return sum
   }
 
   broadcast(message: ToThread): void {
@@ -105,7 +124,7 @@ export class Threads {
     const exited = new Promise<void>((resolve) => worker.once('exit', () => resolve()))
     const utilisation = new Utilisation(worker.performance)
     const before = this.#slots[thread]
-    const slot: Slot = Object.assign(before ?? { thread, deaths: 0, drained: null }, {
+    const slot: Slot = Object.assign(before ?? { thread, deaths: 0, drained: null, held: 0 }, {
       worker,
       startedAt: clock.wall(),
       exited,

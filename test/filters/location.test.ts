@@ -48,6 +48,7 @@ const ROWS: readonly (readonly [title: string, object, string, Asked, string])[]
     {},
     'http://app.internal\\@evil.example/',
   ],
+  ['a port that is none', APP, 'http://app.internal:8x/', {}, 'http://app.internal:8x/'],
   ['another scheme', APP, 'ftp://app.internal/', {}, 'ftp://app.internal/'],
   ['a script', APP, 'javascript:alert(1)', {}, 'javascript:alert(1)'],
   ['a path', {}, '/x', {}, '/x'],

@@ -5,7 +5,6 @@ import { type Backend, startBackend } from '../support/backend.ts'
 import { type Balancer, startBalancer } from '../support/balancer.ts'
 import { chunked, get, post } from '../support/engine.ts'
 import { eventually } from '../support/eventually.ts'
-import { valuesOf } from '../support/message.ts'
 import type { RawClient } from '../support/raw.ts'
 import { clientFrom, countOf } from './fixtures/support.ts'
 
@@ -26,8 +25,6 @@ async function start(t: Test, engine: string): Promise<Rig> {
     head: { ...base, http, timeouts: { head: '1s' } },
     body: { ...base, http, timeouts, limits: { bodyRate: { rate: '1KiB', grace: '500ms' } } },
     patient: { ...base, http, timeouts, limits: { bodyRate: { rate: 0, grace: '500ms' } } },
-    few: { ...base, http, limits: { pipelined: '1KiB' } },
-    usual: { ...base, http },
   }
   const balancer = await startBalancer(t, { appliance: { threads: 2 }, virtualServices })
   return { balancer, backend, connect: (t, service) => clientFrom(t, '127.0.0.1', balancer.port(service)) }
@@ -45,65 +42,75 @@ async function trickle(client: RawClient, piece: string, ms: number): Promise<vo
 for (const engine of ['native', 'http-proxy'])
   t.test(`${engine} engine`, async (t) => {
     const { balancer, backend, connect } = await start(t, engine)
+    t.jobs = 6 // they wait for their times side by side
 
-    t.test('five hundred slow heads end in their time, and a client among them is served at once', async (t) => {
-      const slow = await Promise.all(Array.from({ length: 500 }, () => connect(t, 'head')))
-      const began = performance.now()
-      const sending = Promise.all(slow.map((client) => trickle(client, 'G', 4000)))
-      let longest = 0
-      let rounds = 0
-      const served = async (): Promise<void> => {
-        while (slow.some(({ ending }) => ending === undefined) && performance.now() - began < 5000) {
-          const at = performance.now()
-          const client = await connect(t, 'head')
-          client.send(get('/', 'Connection: close\r\n'))
-          t.equal((await client.readResponse()).status, 200)
-          await client.untilClosed()
-          longest = Math.max(longest, performance.now() - at)
-          rounds++
-        }
-      }
-      const answers = slow.map((client) => client.readResponse({ deadline: 5000 }).then(({ status }) => status))
-      const [statuses] = await Promise.all([Promise.all(answers), sending, served()])
-      t.ok(performance.now() - began >= 1000, 'not before their time')
-      t.strictSame([...new Set(statuses)], [408])
-      t.equal((await countOf(balancer, 'head', 'client-timeout')) + (await countOf(balancer, 'head', 'refused')), 500)
-      t.ok(rounds > 5, `${rounds} requests were served meanwhile`)
-      t.ok(longest < 900, `the slowest took ${Math.round(longest)} ms`)
-    })
-
-    t.test('a body that trickles in is answered 408, though a piece comes now and then', async (t) => {
-      for (const [form, request, piece] of [
-        ['length', post('Content-Length: 100000\r\n', 'x', '/trickle/length'), 'y'],
-        ['chunked', chunked('1\r\nx\r\n', '/trickle/chunked'), '1\r\ny\r\n'],
-      ] as const) {
-        const client = await connect(t, 'body')
+    t.test(
+      'five hundred slow heads end in their time, and a client among them is served at once',
+      { buffered: true },
+      async (t) => {
+        const slow = await Promise.all(Array.from({ length: 500 }, () => connect(t, 'head')))
         const began = performance.now()
-        client.send(request)
-        const sending = trickle(client, piece, 4000)
-        const answer = await client.readResponse()
-        const ms = performance.now() - began
-        t.equal(answer.status, 408)
-        t.ok(ms >= 500 && ms < 2000, `${form}: after ${Math.round(ms)} ms`)
-        t.equal((await client.readUntilClose()).length, 0)
-        await sending
-        t.ok(await backend.heads.find(({ target }) => target === `/trickle/${form}`)?.connection.untilClosed())
-        t.notOk(
-          backend.requests.some(({ target }) => target === `/trickle/${form}`),
-          'the backend never got it whole',
-        )
-      }
-      const lines = await linesOf(
-        balancer,
-        'slow bodies',
-        ({ service, status }) => service === 'body' && status === 408,
-        2,
-      )
-      for (const line of lines) t.match(line, { reason: 'limit-body-rate', endedBy: 'client' })
-      t.equal(await countOf(balancer, 'body', 'limit-body-rate'), 2)
-    })
+        for (const client of slow) client.send('GET / HTTP/1.1\r\nHost: a.test\r\nX: ')
+        const sending = Promise.all(slow.map((client) => trickle(client, 'a', 4000)))
+        let longest = 0
+        let rounds = 0
+        const served = async (): Promise<void> => {
+          while (slow.some(({ ending }) => ending === undefined) && performance.now() - began < 5000) {
+            const at = performance.now()
+            const client = await connect(t, 'head')
+            client.send(get('/', 'Connection: close\r\n'))
+            t.equal((await client.readResponse()).status, 200)
+            await client.untilClosed()
+            longest = Math.max(longest, performance.now() - at)
+            rounds++
+          }
+        }
+        const answers = slow.map((client) => client.readResponse({ deadline: 5000 }).then(({ status }) => status))
+        const [statuses] = await Promise.all([Promise.all(answers), sending, served()])
+        t.ok(performance.now() - began >= 1000, 'not before their time')
+        t.strictSame([...new Set(statuses)], [408])
+        t.equal((await countOf(balancer, 'head', 'client-timeout')) + (await countOf(balancer, 'head', 'refused')), 500)
+        t.ok(rounds > 5, `${rounds} requests were served meanwhile`)
+        t.ok(longest < 900, `the slowest took ${Math.round(longest)} ms`)
+      },
+    )
 
-    t.test('a body that comes fast enough has all the time that it needs', async (t) => {
+    t.test(
+      'a body that trickles in is answered 408, though a piece comes now and then',
+      { buffered: true },
+      async (t) => {
+        for (const [form, request, piece] of [
+          ['length', post('Content-Length: 100000\r\n', 'x', '/trickle/length'), 'y'],
+          ['chunked', chunked('1\r\nx\r\n', '/trickle/chunked'), '1\r\ny\r\n'],
+        ] as const) {
+          const client = await connect(t, 'body')
+          const began = performance.now()
+          client.send(request)
+          const sending = trickle(client, piece, 4000)
+          const answer = await client.readResponse()
+          const ms = performance.now() - began
+          t.equal(answer.status, 408)
+          t.ok(ms >= 500 && ms < 2000, `${form}: after ${Math.round(ms)} ms`)
+          t.equal((await client.readUntilClose()).length, 0)
+          await sending
+          t.ok(await backend.heads.find(({ target }) => target === `/trickle/${form}`)?.connection.untilClosed())
+          t.notOk(
+            backend.requests.some(({ target }) => target === `/trickle/${form}`),
+            'the backend never got it whole',
+          )
+        }
+        const lines = await linesOf(
+          balancer,
+          'slow bodies',
+          ({ service, status }) => service === 'body' && status === 408,
+          2,
+        )
+        for (const line of lines) t.match(line, { reason: 'limit-body-rate', endedBy: 'client' })
+        t.equal(await countOf(balancer, 'body', 'limit-body-rate'), 2)
+      },
+    )
+
+    t.test('a body that comes fast enough has all the time that it needs', { buffered: true }, async (t) => {
       const client = await connect(t, 'body')
       const piece = 'z'.repeat(200) // 4,000 bytes a second
       client.send(chunked('', '/enough'))
@@ -116,7 +123,7 @@ for (const engine of ['native', 'http-proxy'])
       t.equal(backend.last('/enough').reader.bytes.length, 6000)
     })
 
-    t.test('with a rate of 0 a body may trickle', async (t) => {
+    t.test('with a rate of 0 a body may trickle', { buffered: true }, async (t) => {
       const client = await connect(t, 'patient')
       client.send(post('Content-Length: 25\r\n', '', '/patient'))
       await trickle(client, 'x', 1200)
@@ -124,7 +131,7 @@ for (const engine of ['native', 'http-proxy'])
       t.equal((await client.readResponse()).status, 200)
     })
 
-    t.test('time in which the backend takes nothing is not held against the client', async (t) => {
+    t.test('time in which the backend takes nothing is not held against the client', { buffered: true }, async (t) => {
       const size = 32 * MIB
       backend.onHeadOf('/stuck', ({ connection }) => connection.socket.pause())
       const client = await connect(t, 'body')
@@ -142,7 +149,7 @@ for (const engine of ['native', 'http-proxy'])
       t.equal((await client.readResponse()).status, 200)
     })
 
-    t.test('an exchange whose answer has begun may take its time', async (t) => {
+    t.test('an exchange whose answer has begun may take its time', { buffered: true }, async (t) => {
       backend.onHeadOf('/talk', ({ connection }) => {
         connection.write('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n')
       })
@@ -161,100 +168,3 @@ for (const engine of ['native', 'http-proxy'])
       t.ok((head?.reader.bytes.length ?? 0) > 10)
     })
   })
-
-t.test('requests that come early', async (t) => {
-  const { balancer, backend, connect } = await start(t, 'native')
-  let release: () => void = () => undefined
-  backend.on('/wait', (x) => {
-    release = () => x.answer('waited')
-  })
-
-  t.test('more than are kept are not: the answer under way is the last, and says so', async (t) => {
-    const client = await connect(t, 'few')
-    const seen = backend.heads.length
-    client.send(get('/wait') + get('/early').repeat(100))
-    await backend.waitForHeads(seen + 1)
-    release()
-    const answer = await client.readResponse()
-    t.equal(answer.body.toString(), 'waited')
-    t.strictSame(valuesOf(answer.fields, 'connection'), ['close'])
-    t.equal((await client.readUntilClose()).length, 0)
-    t.strictSame(
-      backend.heads.slice(seen).map(({ target }) => target),
-      ['/wait'],
-    )
-  })
-
-  t.test('as many as are kept are answered in turn', async (t) => {
-    const client = await connect(t, 'few')
-    client.send(get('/wait') + get('/early').repeat(20))
-    const seen = backend.heads.length
-    await backend.waitForHeads(seen)
-    await eventually('the first', () => backend.last('/wait'))
-    release()
-    t.equal((await client.readResponse()).body.toString(), 'waited')
-    for (let i = 0; i < 20; i++) t.equal((await client.readResponse()).status, 200)
-  })
-
-  t.test(
-    'an answer of which the head is out when too much comes is whole, and then the connection closes',
-    async (t) => {
-      let finish: () => void = () => undefined
-      backend.on('/half', (x) => {
-        x.write('HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nhalf')
-        finish = () => x.write('half')
-      })
-      const client = await connect(t, 'few')
-      client.send(get('/half'))
-      await client.readBytes(0)
-      await eventually('the head', () => client.pending.includes('half'))
-      client.send(get('/early').repeat(100))
-      await new Promise((done) => setTimeout(done, 50))
-      finish()
-      t.equal((await client.readResponse()).body.toString(), 'halfhalf')
-      t.equal((await client.readUntilClose()).length, 0)
-    },
-  )
-
-  t.test('what follows a request to upgrade is the tunnel’s, however much it is', async (t) => {
-    let early = ''
-    backend.on('/up', (x) => {
-      x.write('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n')
-      x.takeOver((bytes) => {
-        early += bytes.toString('latin1')
-      })
-    })
-    const client = await connect(t, 'few')
-    const fields =
-      'Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n'
-    client.send(get('/up', fields) + 'e'.repeat(20_000))
-    t.equal((await client.readResponse()).status, 101)
-    await eventually('all of it', () => early.length === 20_000)
-  })
-
-  t.test('a client that asks and asks and never reads is not read on: nothing piles up', async (t) => {
-    backend.on('/large', (x) => x.answer('b'.repeat(100_000)))
-    const client = await connect(t, 'usual')
-    client.socket.pause()
-    const block = get('/large', `X-Fill: ${'f'.repeat(900)}\r\n`).repeat(1000)
-    let sent = 0
-    for (; sent < 64 * MIB; sent += block.length) if (!client.socket.write(block)) break
-    const left = (): number => client.socket.bytesWritten - client.socket.writableLength
-    let last = -1
-    let since = performance.now()
-    await eventually(
-      'the flow stops',
-      () => {
-        for (; sent < 64 * MIB && client.socket.writableLength < MIB; sent += block.length) client.socket.write(block)
-        if (left() !== last) since = performance.now()
-        last = left()
-        return performance.now() - since > 700
-      },
-      15_000,
-    )
-    t.ok(left() < 24 * MIB, `${left()} bytes were taken`)
-    t.equal(client.ending, undefined)
-    client.reset()
-  })
-  t.notMatch(balancer.stderr(), /died/)
-})

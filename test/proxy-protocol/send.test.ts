@@ -56,6 +56,7 @@ const balancer = await startBalancer(
   { files: certificate.files },
 )
 
+const SOON = 2000 // with the client, and not after `timeouts.backendIdle`
 const GET = 'GET / HTTP/1.1\r\nHost: a.test\r\n\r\n'
 const ask = async (client: RawClient, request = GET): Promise<number> => {
   client.send(request)
@@ -135,7 +136,7 @@ for (const version of ['v1', 'v2'] as const) {
       t.ok((announced.at(-1)?.rest ?? 0) > 0, 'the request came in the same segment')
       t.strictSame(backend.faults, [])
       client.destroy()
-      await backend.connections.at(-1)?.untilClosed()
+      await backend.connections.at(-1)?.untilClosed(SOON)
     },
   )
 
@@ -155,7 +156,7 @@ for (const version of ['v1', 'v2'] as const) {
       )
     }
     for (const client of clients) client.destroy()
-    await Promise.all(backend.connections.slice(seen).map((connection) => connection.untilClosed()))
+    await Promise.all(backend.connections.slice(seen).map((connection) => connection.untilClosed(SOON)))
   })
 }
 

@@ -6,8 +6,9 @@ import type { Backend } from '../../pool/index.ts'
 import type { ServiceView } from '../contract.ts'
 import { httpDate } from '../http/forward.ts'
 import { keptTrailers } from '../http/trailers.ts'
-import { type Field, type Framing, isHopByHop, isIdentity, isNominated } from './fields.ts'
+import { type Field, isHopByHop, isIdentity, isNominated } from './fields.ts'
 import type { RequestHead } from './request.ts'
+import type { ResponseHead } from './response.ts'
 
 /** What backends are told of a client connection. */
 export interface Hop {
@@ -53,6 +54,7 @@ export function requestFields(
     const gone =
       (isHopByHop(field) && !(field.key === 'trailer' && framing.chunked)) ||
       (field.key === 'host' && !inPlace) ||
+      (field.key === 'expect' && head.continueHere) ||
       (isIdentity(field) && !(hop.trusted && passesTrusted(field))) ||
       (requestId !== false && field.name.toLowerCase() === requestId.toLowerCase()) ||
       isNominated(field, framing.nominated)
@@ -105,9 +107,7 @@ export interface ResponseHop {
 
 /** What the client gets of an answer's fields. */
 export function responseFields(
-  status: number,
-  fields: readonly Field[],
-  framing: Framing,
+  { status, fields, framing }: ResponseHead,
   { body, connection, upgrade, trailers }: ResponseHop,
 ): string[] {
   const out: string[] = []
@@ -142,10 +142,13 @@ export function headText(status: number, reason: string, raw: readonly string[])
   return `${text}\r\n`
 }
 
-/** The trailers of `message` that go on, in pairs. */
-export function forwardedTrailers({ rawTrailers }: IncomingMessage): [string, string][] {
+const MAX_TRAILERS = 16 * 1024
+
+/** The trailers of `message` that go on, in pairs; null: they are too long. */
+export function forwardedTrailers({ rawTrailers }: IncomingMessage): [string, string][] | null {
   let text = ''
   for (let i = 0; i + 1 < rawTrailers.length; i += 2) text += `${rawTrailers[i]}: ${rawTrailers[i + 1]}\r\n`
+  if (text.length > MAX_TRAILERS) return null
   return keptTrailers(text)
     .split('\r\n')
     .filter((line) => line !== '')

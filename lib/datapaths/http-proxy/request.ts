@@ -29,6 +29,8 @@ export interface RequestHead {
   readonly framing: Framing
   readonly idempotent: boolean
   readonly expectContinue: boolean
+  /** We answer the expectation: node:http writes a head with Expect as UTF-8, which would garble these values. */
+  readonly continueHere: boolean
   /** TE names `trailers`. */
   readonly trailers: boolean
   /** The one protocol that the request may upgrade to, as the client wrote it; ''. */
@@ -55,6 +57,7 @@ export function interpret(req: IncomingMessage, rules: Rules): RequestHead | Ref
   if (isRefusal(place)) return place
   if (method === 'CONNECT') return refusal(405, 'CONNECT is not served')
   if (method === 'TRACE' && !rules.allowTrace) return refusal(405, 'TRACE is not served')
+  const expectContinue = minor === 1 && fields.some(({ key }) => key === 'expect')
   return {
     method,
     target,
@@ -63,7 +66,8 @@ export function interpret(req: IncomingMessage, rules: Rules): RequestHead | Ref
     fields,
     framing,
     idempotent: IDEMPOTENT.has(method),
-    expectContinue: minor === 1 && fields.some(({ key }) => key === 'expect'),
+    expectContinue,
+    continueHere: expectContinue && fields.some(({ value }) => /[\x80-\xff]/.test(value)),
     trailers: fields.some(({ key, value }) => key === 'te' && /(?:^|,)[ \t]*trailers[ \t]*(?:,|$)/i.test(value)),
     upgrade: upgradeOf(fields, framing, minor, rules),
   }

@@ -1,6 +1,8 @@
 /** Tells how long the next piece of a request's body may take, so that its average does not fall below the limit. */
 import type { DeadlineWheel } from '../../core/index.ts'
 
+const LAG_MS = 100 // the wheel's time may lag this much: nobody is called slow too early
+
 export class BodyPace {
   readonly #wheel: DeadlineWheel
   readonly #msPerByte: number
@@ -14,7 +16,7 @@ export class BodyPace {
     this.#wheel = wheel
     this.#msPerByte = 1000 / rate
     this.#grace = grace
-    this.#from = wheel.now
+    this.#from = wheel.now + LAG_MS
   }
 
   /** The client can't send now: the backend does not take more. */

@@ -6,6 +6,7 @@ import type { AccessLog } from '../../telemetry/index.ts'
 import type { ServiceContext, ServiceView, Session } from '../contract.ts'
 import { ConnectionCache } from './backend-connection.ts'
 import { ID } from './fields.ts'
+import { Filtering } from './filtering.ts'
 import type { Head, HeadLimits } from './head.ts'
 import { RequestLimit } from './request-limit.ts'
 
@@ -21,6 +22,8 @@ export class HttpContext implements ServiceContext {
   readonly limits: HeadLimits
   /** null: clients may send as many requests as they like. */
   readonly requestLimit: RequestLimit | null
+  /** null: heads go on as they are. */
+  readonly filtering: Filtering | null
   draining = false
   /** Exchanges under way. */
   active = 0
@@ -39,6 +42,7 @@ export class HttpContext implements ServiceContext {
     this.requestLimit = RequestLimit.of(context.view.limits, context.clients, context.cell)
     for (const backend of context.pool.backends)
       this.#caches.set(backend, new ConnectionCache(this.limits, this.view.http.maxIdleBackendConnections))
+    this.filtering = Filtering.of(context.view.filters, context.view.http.paths)
     this.#trusted = new AddressSet(context.view.http.trustedProxies)
   }
 

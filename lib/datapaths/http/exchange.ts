@@ -5,6 +5,8 @@
  * body out) → response (head and body back) → done. `finish` ends it once, from any phase.
  */
 import type { Reason, RetryReason } from '../../board/index.ts'
+import { formatAddress } from '../../core/index.ts'
+import type { Reply } from '../../filters/index.ts'
 import type { Backend, Flow } from '../../pool/index.ts'
 import type { FlowRecord, Phase } from '../../telemetry/index.ts'
 import { Dial } from '../dial.ts'
@@ -17,6 +19,7 @@ import { BodyPace } from './body-pace.ts'
 import { equals } from './bytes.ts'
 import type { HttpContext } from './context.ts'
 import { ID } from './fields.ts'
+import type { Filtered } from './filtering.ts'
 import {
   forwardRequest,
   forwardResponse,
@@ -29,7 +32,7 @@ import {
 import type { Framing } from './framing.ts'
 import type { Head } from './head.ts'
 import type { Hop } from './hop.ts'
-import { reply } from './replies.ts'
+import { givenReply, reply } from './replies.ts'
 import type { RequestHead } from './request.ts'
 
 /** What an exchange asks of the client connection that it belongs to. */
@@ -66,6 +69,8 @@ export const BY_CLIENT: ReadonlySet<Reason> = new Set<Reason>([
   'limit-body-rate',
 ])
 
+export const TOO_SLOW = 'the body came too slowly'
+
 const INTERIM: ResponseHop = { body: 'none', connection: '', upgrade: '', trailers: false }
 
 /** What the client is told when no further try is made. */
@@ -82,6 +87,8 @@ export class Exchange implements Flow, FlowRecord, Responder {
   readonly #begunAt = performance.now()
   readonly #head: string
   readonly #needsHost: boolean
+  /** What the filters made of it; null: there are none. */
+  readonly #filtered: Filtered | null
   readonly #minor: number
   readonly #idempotent: boolean
   readonly #headOnly: boolean
@@ -172,8 +179,19 @@ export class Exchange implements Flow, FlowRecord, Responder {
     this.#request = new Body(kind, framing.length, framing.chunked, true, view.http.maxBody ?? Number.MAX_SAFE_INTEGER)
     this.#trailers = head.te && head.minor === 1 && takesTrailers(buf, base, head)
     this.#replay = this.#request.done ? '' : null
-    this.#head = forwardRequest(buf, base, head, view.http, hop, this.id)
-    this.#needsHost = needsHost(head, view.http)
+    const text = forwardRequest(buf, base, head, view.http, hop, this.id)
+    const hostless = needsHost(head, view.http)
+    this.#filtered =
+      context.filtering === null
+        ? null
+        : context.filtering.request(text, {
+            authority: this.host,
+            scheme: hop.scheme,
+            clientAddress: this.clientAddress,
+            id: this.id,
+          })
+    this.#head = this.#filtered === null ? text : this.#filtered.text
+    this.#needsHost = hostless && this.#filtered?.hasHost !== true
     context.active++
   }
 
@@ -204,9 +222,23 @@ export class Exchange implements Flow, FlowRecord, Responder {
     if (maxBody !== undefined && this.#request.length > maxBody) {
       return this.refuse(413, 'too-large', 'the body is too large')
     }
+    const given = this.#filtered?.reply
+    if (given) return this.#give(given)
     const { pool, wheel, view } = this.#context
     if (pool.undecided()) void this.#hold(wheel.now + view.startGrace)
     else this.#place()
+  }
+
+  /** Answers as a filter says. */
+  #give(given: Reply): void {
+    if (given.detail !== null) return this.refuse(given.status, 'refused', given.detail)
+    const keep = this.#keeps()
+    this.status = given.status
+    const text = givenReply(given, !keep, this.#headOnly)
+    this.bytesOut += text.length
+    this.#client.wire.writeText(text)
+    this.#closeAfter = !keep
+    this.#end('', '', true)
   }
 
   /** Waits for the first probe results, at most until the grace is over. */
@@ -305,6 +337,10 @@ export class Exchange implements Flow, FlowRecord, Responder {
       this.refuse(413, 'too-large', 'the body is too large')
       return end
     }
+    if (this.#slow) {
+      this.refuse(408, 'limit-body-rate', TOO_SLOW)
+      return end
+    }
     if (first && body.done && body.kind === 'length' && stop - start <= MAX_REPLAY)
       this.#replay = buf.latin1Slice(start, stop)
     if (body.blocked) {
@@ -335,6 +371,12 @@ export class Exchange implements Flow, FlowRecord, Responder {
   /** The client waits for the backend to take its bytes. */
   get requestBlocked(): boolean {
     return this.#request.blocked || this.#connection === null
+  }
+
+  /** The body comes, and too slowly. */
+  get #slow(): boolean {
+    const { bytes, done } = this.#request
+    return this.#pace !== null && !this.answered && !done && bytes > 0 && this.#pace.left(bytes) <= 0
   }
 
   /** ms that the next piece of the request's body may take. */
@@ -378,16 +420,24 @@ export class Exchange implements Flow, FlowRecord, Responder {
     const open = kind === 'chunked' || kind === 'close'
     const out: ResponseFraming = kind === 'none' ? 'none' : !open ? 'length' : this.#minor === 1 ? 'chunked' : 'close'
     this.#reusable = kind !== 'close' && framing.persistent(head.minor)
-    this.#answering(status)
     const keep = this.#keeps() && out !== 'close'
     const trailers = out === 'chunked' && this.#trailers
     const value = !keep ? 'close' : this.#minor === 0 ? 'keep-alive' : ''
-    const text = forwardResponse(buf, base, head, framing, { body: out, connection: value, upgrade: '', trailers })
+    const written = forwardResponse(buf, base, head, framing, { body: out, connection: value, upgrade: '', trailers })
+    const text = this.#filtered === null ? written : this.#filter(written, status, connection.backend)
+    if (text === null) return this.refuse(502, 'bad-response', 'a filter made an answer that can not go on')
+    this.#answering(status)
     this.bytesOut += text.length
     this.#closeAfter = !keep
     this.#response = new Body(kind, framing.length, out === 'chunked', trailers, Number.MAX_SAFE_INTEGER)
     this.#relay(connection, this.#response, buf, base + head.pos, end, text)
     this.#now = 0
+  }
+
+  #filter(text: string, status: number, { host, port }: Backend): string | null {
+    const { filtering } = this.#context
+    const view = this.#filtered?.view ?? null
+    return filtering === null ? text : filtering.response(text, status, view, formatAddress(host, port))
   }
 
   /** May the connection carry another request after this one? */
@@ -474,9 +524,7 @@ export class Exchange implements Flow, FlowRecord, Responder {
       return this.finish('backend', 'truncated-response')
     }
     if (!this.#request.done && !this.requestBlocked) {
-      const { bytes } = this.#request
-      const slow = bytes > 0 && this.#pace !== null && this.#pace.left(bytes) <= 0
-      if (slow) return this.refuse(408, 'limit-body-rate', 'the body came too slowly')
+      if (this.#slow) return this.refuse(408, 'limit-body-rate', TOO_SLOW)
       return this.refuse(408, 'client-timeout', 'the body did not come in time')
     }
     this.refuse(504, 'backend-timeout', 'the backend did not answer in time')

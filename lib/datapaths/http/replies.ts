@@ -1,23 +1,9 @@
 /** Our own answers: short, text or JSON as Accept asks, with the request's id and nothing of the input. */
+import { STATUS_CODES } from 'node:http'
+import type { Reply } from '../../filters/index.ts'
 import { httpDate } from './forward.ts'
 
-const PHRASES: Record<number, string> = {
-  400: 'Bad Request',
-  405: 'Method Not Allowed',
-  408: 'Request Timeout',
-  413: 'Content Too Large',
-  414: 'URI Too Long',
-  417: 'Expectation Failed',
-  429: 'Too Many Requests',
-  431: 'Request Header Fields Too Large',
-  500: 'Internal Server Error',
-  501: 'Not Implemented',
-  502: 'Bad Gateway',
-  503: 'Service Unavailable',
-  504: 'Gateway Timeout',
-  505: 'HTTP Version Not Supported',
-  508: 'Loop Detected',
-}
+const PHRASES: Readonly<Record<number, string | undefined>> = { ...STATUS_CODES, 413: 'Content Too Large' } // RFC 9110's name
 
 export interface ReplyOptions {
   readonly status: number
@@ -44,4 +30,13 @@ export function reply({ status, id, detail, json, close, headOnly, retryAfter }:
     `Content-Length: ${body.length}\r\nCache-Control: no-store\r\n${after > 0 ? `Retry-After: ${after}\r\n` : ''}` +
     `${status === 405 ? 'Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n' : ''}${close ? 'Connection: close\r\n' : ''}\r\n${headOnly ? '' : body}`
   )
+}
+
+/** An answer that the configuration gives: its fields and body, framed by us. */
+export function givenReply({ status, fields, body }: Reply, close: boolean, headOnly: boolean): string {
+  let text = `HTTP/1.1 ${status} ${PHRASES[status] ?? ''}\r\nDate: ${httpDate()}\r\n`
+  for (const [name, value] of fields) text += `${name}: ${value}\r\n`
+  const bodiless = status === 204 || status === 304
+  if (!bodiless) text += `Content-Length: ${body.length}\r\n`
+  return `${text}${close ? 'Connection: close\r\n' : ''}\r\n${headOnly || bodiless ? '' : body}`
 }
