@@ -17,8 +17,8 @@ export function memoryMeans(use: MemoryUse, held: number): Means {
 }
 
 /**
- * What of the resident memory is in use. The allocator keeps most of what is freed, so that after a crowd has gone the
- * process stays as large as it was (400 of 400 MiB, an hour later): that is room for the next crowd, not a shortage.
+ * What of the resident memory is in use. The allocator keeps part of what is freed, so that after a crowd has gone the
+ * process stays larger than before, perhaps for good: that is room for the next crowd, not a shortage.
  */
 export class MemoryUse {
   #resident = 0

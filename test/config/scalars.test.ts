@@ -40,6 +40,23 @@ t.test('a duration below what makes sense is refused', async (t) => {
   t.match(await toldOf(http('health', '{ interval: 49ms }')), [/49ms is below the least value, 50ms/])
 })
 
+t.test('rates', async (t) => {
+  const limits = (rate: string) => http('limits', `{ requestsPerClient: { rate: ${rate} } }`)
+  const right: [string, number][] = [
+    ['100/s', 100],
+    ['1.5/s', 1.5],
+    ['30/m', 0.5],
+    ['36/h', 0.01],
+    ['1000000/s', 1_000_000],
+  ]
+  for (const [text, rate] of right)
+    t.equal((await configFrom(limits(text))).virtualServices['a']?.limits.requestsPerClient?.rate, rate, text)
+  for (const text of ['100', '100/d', '100 /s', '/s', '-1/s', '1e3/s', '100/S', 'true', '[1/s]', '""', '.inf/s'])
+    t.match(await toldOf(limits(text)), [/requestsPerClient.rate: /], text)
+  t.match(await toldOf(limits('35/h')), [/35\/h is below the least value, 0.01\/s/])
+  t.match(await toldOf(limits('1000001/s')), [/1000001\/s is above the greatest value/])
+})
+
 t.test('sizes', async (t) => {
   const right: [string, number][] = [
     ['1024', 1024],

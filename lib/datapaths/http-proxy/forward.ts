@@ -54,7 +54,7 @@ export function requestFields(
     const gone =
       (isHopByHop(field) && !(field.key === 'trailer' && framing.chunked)) ||
       (field.key === 'host' && !inPlace) ||
-      (field.key === 'expect' && head.continueHere) ||
+      (field.key === 'expect' && head.expectStays) ||
       (isIdentity(field) && !(hop.trusted && passesTrusted(field))) ||
       (requestId !== false && field.name.toLowerCase() === requestId.toLowerCase()) ||
       isNominated(field, framing.nominated)

@@ -29,8 +29,8 @@ export interface RequestHead {
   readonly framing: Framing
   readonly idempotent: boolean
   readonly expectContinue: boolean
-  /** We answer the expectation: node:http writes a head with Expect as UTF-8, which would garble these values. */
-  readonly continueHere: boolean
+  /** Expect does not go on, we answer it: node:http writes a head that has one as UTF-8, which would garble its values. */
+  readonly expectStays: boolean
   /** TE names `trailers`. */
   readonly trailers: boolean
   /** The one protocol that the request may upgrade to, as the client wrote it; ''. */
@@ -67,7 +67,7 @@ export function interpret(req: IncomingMessage, rules: Rules): RequestHead | Ref
     framing,
     idempotent: IDEMPOTENT.has(method),
     expectContinue,
-    continueHere: expectContinue && fields.some(({ value }) => /[\x80-\xff]/.test(value)),
+    expectStays: fields.some(({ key }) => key === 'expect') && fields.some(({ value }) => /[\x80-\xff]/.test(value)),
     trailers: fields.some(({ key, value }) => key === 'te' && /(?:^|,)[ \t]*trailers[ \t]*(?:,|$)/i.test(value)),
     upgrade: upgradeOf(fields, framing, minor, rules),
   }

@@ -135,7 +135,7 @@ export class ProxySession implements Session, StreamOwner, DeadlineOwner, Reques
     const what =
       codeOf(error) === 'HPE_HEADER_OVERFLOW'
         ? refusal(431, 'the fields are too large')
-        : / HTTP\/[2-9]\.\d\r\n/.test(head.slice(0, head.indexOf('\n') + 1))
+        : codeOf(error) === 'HPE_INVALID_VERSION' && / HTTP\/[2-9]\.\d\r\n/.test(head.slice(0, head.indexOf('\n') + 1))
           ? refusal(505, 'this is not HTTP/1')
           : refusal(400, 'the request is malformed')
     if (this.#arrivals.length === 0 && this.#exchange?.requestDone === false) this.#exchange.malformed(what.problem)

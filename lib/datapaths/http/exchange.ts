@@ -4,16 +4,15 @@
  * queue (pick a backend, hold for the first probe results) → connect (an idle connection, or a dial) → request (head and
  * body out) → response (head and body back) → done. `finish` ends it once, from any phase.
  */
-import type { Reason, RetryReason } from '../../board/index.ts'
+import type { Reason } from '../../board/index.ts'
 import { formatAddress } from '../../core/index.ts'
 import type { Reply } from '../../filters/index.ts'
-import type { Backend, Flow } from '../../pool/index.ts'
-import type { FlowRecord, Phase } from '../../telemetry/index.ts'
-import { Dial } from '../dial.ts'
+import type { Backend } from '../../pool/index.ts'
 import { newId } from '../ids.ts'
+import { type Failure, PlacedFlow } from '../placed-flow.ts'
 import { formatHeader } from '../proxy-protocol/format.ts'
 import type { Wire } from '../wire.ts'
-import { BackendConnection, type ConnectionCache, type Responder } from './backend-connection.ts'
+import { BackendConnection, type Responder } from './backend-connection.ts'
 import { Body, type BodyKind } from './body.ts'
 import { BodyPace } from './body-pace.ts'
 import { equals } from './bytes.ts'
@@ -31,33 +30,9 @@ import {
 } from './forward.ts'
 import type { Framing } from './framing.ts'
 import type { Head } from './head.ts'
-import type { Hop } from './hop.ts'
 import { givenReply, reply } from './replies.ts'
 import type { RequestHead } from './request.ts'
-
-/** What an exchange asks of the client connection that it belongs to. */
-export interface Requester {
-  readonly wire: Wire
-  readonly hop: Hop
-  readonly peerAddress: string
-  readonly peerPort: number
-  /** Its entry in the table of clients. */
-  readonly client: number
-  /** No further request is wanted on this connection. */
-  readonly closing: boolean
-  /** The idle connections to `backend` that this client's requests may use. */
-  cacheOf(backend: Backend): ConnectionCache
-  /** The backend is ready for the request's body: feed what is there. */
-  onBodyWanted(): void
-  /** Something moved: the time limit of the phase starts anew. */
-  onProgress(): void
-  /** The answer is out whole. `keep`: the connection may carry the next request. */
-  onFinished(keep: boolean): void
-  /** The answer can't be whole any more: the connection is to be cut. */
-  onAborted(): void
-  /** The connection is now a tunnel to `backend`; bytes of either side that came early go first. */
-  onTunnel(backend: Wire, early: Buffer): void
-}
+import type { Requester } from './requester.ts'
 
 /** Reasons that are the client's doing. */
 export const BY_CLIENT: ReadonlySet<Reason> = new Set<Reason>([
@@ -69,22 +44,19 @@ export const BY_CLIENT: ReadonlySet<Reason> = new Set<Reason>([
   'limit-body-rate',
 ])
 
+const CLOSED: Failure = {
+  status: 502,
+  reason: 'backend-closed',
+  detail: 'the backend closed the connection without an answer',
+}
+
 export const TOO_SLOW = 'the body came too slowly'
 
 const INTERIM: ResponseHop = { body: 'none', connection: '', upgrade: '', trailers: false }
 
-/** What the client is told when no further try is made. */
-interface Failure {
-  readonly status: number
-  readonly reason: Reason
-  readonly detail: string
-}
-const NO_BACKEND: Failure = { status: 503, reason: 'no-backend', detail: 'no backend is available' }
-
-export class Exchange implements Flow, FlowRecord, Responder {
+export class Exchange extends PlacedFlow implements Responder {
   readonly #context: HttpContext
   readonly #client: Requester
-  readonly #begunAt = performance.now()
   readonly #head: string
   readonly #needsHost: boolean
   /** What the filters made of it; null: there are none. */
@@ -104,62 +76,39 @@ export class Exchange implements Flow, FlowRecord, Responder {
   /** The request's body in hand as text while it can be sent again; null when it can't. */
   #replay: string | null
   #prefix = ''
-  #tried: Set<Backend> | null = null
-  #stale = false
-  #failure: Failure = NO_BACKEND
-  #backend: Backend | null = null
   #connection: BackendConnection | null = null
-  #dial: Dial | null = null
   #reusable = false
   #closeAfter = false
   /** When the request went out. */
-  #sentAt = this.#begunAt
+  #sentAt = this.begunAt
   /** When the answer began, while the same read is still being worked on: then its end needs no look at the clock. */
   #now = 0
   /** Bytes that a slow side had not taken when its time was last up. */
   #queued = Number.POSITIVE_INFINITY
-  #over = false
   /** The answer's head is out. */
   answered = false
   /** Bytes went to the client since the last look (half-closed clients are watched by it). */
   progressed = false
 
-  readonly startedAt = Date.now()
-  readonly protocol: string
-  readonly service: string
-  readonly clientAddress: string
-  readonly clientPort: number
-  readonly id: string
   readonly method: string
   readonly target: string
   readonly host: string
   readonly version: string
   readonly referer: string
   readonly userAgent: string
-  backendName = ''
-  status = 0
-  tries = 0
-  queueMs = 0
-  connectMs = -1
-  firstByteMs = -1
-  totalMs = 0
-  bytesIn: number
-  bytesOut = 0
-  endedBy = ''
-  reason: Reason | '' = ''
-  phase: Phase = 'queue'
 
   /** `head` has been interpreted; everything needed of `buf` is read here. */
   constructor(context: HttpContext, client: Requester, head: RequestHead, buf: Buffer, base: number) {
     const { view } = context
     const { hop } = client
+    super(
+      context,
+      hop.trusted ? context.clientOf(head, buf, base, client.peerAddress) : client.peerAddress,
+      client.peerPort,
+      (hop.trusted && requestIdOf(head, buf, base)) || newId(),
+    )
     this.#context = context
     this.#client = client
-    this.protocol = view.protocol
-    this.service = view.name
-    this.clientAddress = hop.trusted ? context.clientOf(head, buf, base, client.peerAddress) : client.peerAddress
-    this.clientPort = client.peerPort
-    this.id = (hop.trusted && requestIdOf(head, buf, base)) || newId()
     this.method = head.method
     this.target = buf.latin1Slice(base + head.targetStart, base + head.targetEnd)
     this.host = hop.authority(buf, base + head.hostStart, base + head.hostEnd)
@@ -214,8 +163,8 @@ export class Exchange implements Flow, FlowRecord, Responder {
     if (requestLimit !== null) {
       const { hop, client } = this.#client
       const wait = hop.trusted
-        ? requestLimit.askFor(this.clientAddress, this.#begunAt)
-        : requestLimit.ask(client, this.#begunAt)
+        ? requestLimit.askFor(this.clientAddress, this.begunAt)
+        : requestLimit.ask(client, this.begunAt)
       if (wait > 0) return this.refuse(429, 'limit-rate', 'there are too many requests from this address', wait)
     }
     const { maxBody } = this.#context.view.http
@@ -224,9 +173,7 @@ export class Exchange implements Flow, FlowRecord, Responder {
     }
     const given = this.#filtered?.reply
     if (given) return this.#give(given)
-    const { pool, wheel, view } = this.#context
-    if (pool.undecided()) void this.#hold(wheel.now + view.startGrace)
-    else this.#place()
+    this.seekBackend()
   }
 
   /** Answers as a filter says. */
@@ -241,71 +188,31 @@ export class Exchange implements Flow, FlowRecord, Responder {
     this.#end('', '', true)
   }
 
-  /** Waits for the first probe results, at most until the grace is over. */
-  async #hold(until: number): Promise<void> {
-    const { pool, wheel } = this.#context
-    while (!this.#over && pool.undecided() && wheel.now < until) await pool.changed(until - wheel.now)
-    if (this.#over) return
-    this.queueMs = performance.now() - this.#begunAt
-    this.#sentAt = this.#begunAt + this.queueMs
-    this.#place()
+  protected override useIdle(backend: Backend): boolean {
+    const connection = this.#client.cacheOf(backend).take()
+    if (connection === undefined) return false
+    this.connectMs = 0
+    this.#sentAt = this.begunAt + this.queueMs // no look at the clock: the request goes out in the tick that it came in
+    this.#send(connection)
+    return true
   }
 
-  #place(): void {
-    const backend = this.#context.pool.pick(this, this.#tried)
-    if (backend === undefined) return this.#giveUp()
-    backend.cell.begin()
-    this.#backend = backend
-    this.backendName = backend.name
-    this.tries++
-    const connection = this.#stale ? undefined : this.#client.cacheOf(backend).take()
-    if (connection !== undefined) {
-      this.connectMs = 0
-      return this.#send(connection)
-    }
-    this.phase = 'connect'
+  protected override onDialled(backend: Backend, wire: Wire): void {
     const { wheel, view } = this.#context
-    const begun = performance.now()
-    this.#dial = new Dial(backend, wheel, view.timeouts.connect, (wire, code) => {
-      this.#dial = null
-      if (wire === null)
-        return this.#connectFailed(backend, code === 'ETIMEDOUT' ? 'connect-timeout' : 'connect-failed')
-      this.connectMs = performance.now() - begun
-      this.#send(new BackendConnection(wire, backend, this.#client.cacheOf(backend), wheel, view.timeouts.backendIdle))
-    })
-  }
-
-  #connectFailed(backend: Backend, reason: RetryReason & Reason): void {
-    this.#failure = { status: reason === 'connect-timeout' ? 504 : 503, reason, detail: 'no backend could be reached' }
-    if (this.tries > this.#context.view.retries) return this.#giveUp()
-    this.#leave(backend)
-    this.#again(reason)
+    this.#sentAt = performance.now()
+    this.#send(new BackendConnection(wire, backend, this.#client.cacheOf(backend), wheel, view.timeouts.backendIdle))
   }
 
   /** No further try: the answer is what the last one failed with. */
-  #giveUp(): void {
-    const { status, reason, detail } = this.#failure
+  protected override onUnplaced(): void {
+    const { status, reason, detail } = this.failure
     this.refuse(status, reason, detail)
-  }
-
-  /** Gives the backend up and does not pick it again for this request. */
-  #leave(backend: Backend): void {
-    this.#tried ??= new Set()
-    this.#tried.add(backend)
-  }
-
-  #again(reason: RetryReason): void {
-    this.#backend?.cell.end()
-    this.#backend = null
-    this.#context.cell.retry(reason)
-    this.#place()
   }
 
   #send(connection: BackendConnection): void {
     this.#connection = connection
     this.phase = 'request'
     connection.assign(this)
-    if (this.connectMs !== 0) this.#sentAt = performance.now() // on an idle connection it is the moment of the start
     const { backend, wire } = connection
     this.#prefix = this.#needsHost ? withHost(this.#head, backend.host, backend.port) : this.#head
     if (backend.sendProxy !== 'off' && connection.uses === 1)
@@ -473,23 +380,18 @@ export class Exchange implements Flow, FlowRecord, Responder {
       return this.#abortResponse('truncated-response')
     }
     const connection = this.#connection as BackendConnection
-    const stale = connection.uses > 1 && !this.#stale
-    const again =
-      !begun && this.#idempotent && this.#replay !== null && (stale || this.tries <= this.#context.view.retries)
-    this.#failure = {
-      status: 502,
-      reason: 'backend-closed',
-      detail: 'the backend closed the connection without an answer',
-    }
-    if (!again) return this.#giveUp()
+    const stale = connection.uses > 1 && !this.stale
+    const again = !begun && this.#idempotent && this.#replay !== null && (stale || !this.spent)
+    this.failure = CLOSED
+    if (!again) return this.onUnplaced()
     this.#connection = null
     connection.close()
     // A connection that died while idle says nothing of its backend: the next try dials, and may go there again.
     if (stale) {
-      this.#stale = true
+      this.stale = true
       this.tries--
-    } else if (this.#backend !== null) this.#leave(this.#backend)
-    this.#again('stale-connection')
+    }
+    this.tryAnother('stale-connection', stale ? null : this.backend)
   }
 
   /** The client's connection must end so that the answer does not look whole. */
@@ -504,7 +406,7 @@ export class Exchange implements Flow, FlowRecord, Responder {
     this.status = status
     this.firstByteMs = now - this.#sentAt
     this.#now = now
-    const cell = this.#backend?.cell
+    const cell = this.backend?.cell
     cell?.responded(this.firstByteMs)
     cell?.request(status)
   }
@@ -532,7 +434,7 @@ export class Exchange implements Flow, FlowRecord, Responder {
 
   /** Answers the request ourselves, or, when an answer is under way, breaks it off. */
   refuse(status: number, reason: Reason, detail: string, retryAfter?: number): void {
-    if (this.#over) return
+    if (this.over) return
     const { answered } = this
     if (!answered) {
       const keep = this.#keeps() && status !== 400 && status !== 413
@@ -553,22 +455,10 @@ export class Exchange implements Flow, FlowRecord, Responder {
   }
 
   #end(by: string, reason: Reason | '', whole: boolean): void {
-    if (this.#over) return
-    this.#over = true
-    const { cell, accessLog } = this.#context
+    if (!this.conclude(by, reason, this.#now || undefined)) return
     this.#context.active--
-    this.#dial?.cancel()
     const connection = this.#connection
     this.#connection = null
-    this.#backend?.cell.end()
-    this.endedBy = by
-    this.reason = reason
-    if (reason === '') this.phase = 'done'
-    this.totalMs = (this.#now || performance.now()) - this.#begunAt
-    cell.request(this.status, this.totalMs)
-    cell.bytes(this.bytesIn, this.bytesOut)
-    if (reason !== '') cell.error(reason)
-    accessLog.write(this)
     if (connection !== null) {
       this.#request.release(this.#client.wire)
       // A write still pending may refer to a buffer that the client's wire is about to read into.
