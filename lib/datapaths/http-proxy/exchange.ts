@@ -6,9 +6,10 @@
 import type { IncomingMessage, InformationEvent } from 'node:http'
 import type { Reason } from '../../board/index.ts'
 import type { Backend } from '../../pool/index.ts'
+import { blameOf } from '../http/blame.ts'
 import { BodyPace } from '../http/body-pace.ts'
-import { BY_CLIENT, TOO_SLOW } from '../http/exchange.ts'
 import { reply } from '../http/replies.ts'
+import { TOO_SLOW } from '../http/upload.ts'
 import type { BackendStream } from './agent.ts'
 import type { Answer, RelayOwner } from './answer.ts'
 import { Attempt, type Responder } from './attempt.ts'
@@ -148,7 +149,7 @@ export class ProxyExchange implements Responder, BodyOwner, RelayOwner, Placemen
   }
 
   onBody(): void {
-    if (this.#slow) return this.refuse(408, 'limit-body-rate', TOO_SLOW)
+    if (this.#slow) return this.refuse(408, 'limit-body-rate', TOO_SLOW.detail)
     this.#client.onProgress()
   }
 
@@ -293,7 +294,7 @@ export class ProxyExchange implements Responder, BodyOwner, RelayOwner, Placemen
       return this.finish('backend', 'truncated-response')
     }
     if (!this.requestDone && !this.#body.blocked) {
-      if (this.#slow) return this.refuse(408, 'limit-body-rate', TOO_SLOW)
+      if (this.#slow) return this.refuse(408, 'limit-body-rate', TOO_SLOW.detail)
       return this.refuse(408, 'client-timeout', 'the body did not come in time')
     }
     this.refuse(504, 'backend-timeout', 'the backend did not answer in time')
@@ -302,7 +303,7 @@ export class ProxyExchange implements Responder, BodyOwner, RelayOwner, Placemen
   /** Answers the request ourselves, or, when an answer is under way, breaks it off. */
   refuse(status: number, reason: Reason, detail: string, retryAfter?: number): void {
     if (this.#over) return
-    const by = BY_CLIENT.has(reason) ? 'client' : reason === 'no-backend' ? 'us' : 'backend'
+    const by = blameOf(reason)
     if (this.answered) return this.finish(by, reason)
     const waits = this.#head.expectContinue && !this.#continued
     const keep = this.#keeps() && status !== 400 && status !== 413 && !waits

@@ -13,10 +13,10 @@ import { type Failure, PlacedFlow } from '../placed-flow.ts'
 import { formatHeader } from '../proxy-protocol/format.ts'
 import type { Wire } from '../wire.ts'
 import { BackendConnection, type Responder } from './backend-connection.ts'
+import { blameOf } from './blame.ts'
 import { Body, type BodyKind } from './body.ts'
-import { BodyPace } from './body-pace.ts'
-import { equals } from './bytes.ts'
 import type { HttpContext } from './context.ts'
+import { fieldText, firstText, requestIdOf } from './field-text.ts'
 import { ID } from './fields.ts'
 import type { Filtered } from './filtering.ts'
 import {
@@ -33,24 +33,13 @@ import type { Head } from './head.ts'
 import { givenReply, reply } from './replies.ts'
 import type { RequestHead } from './request.ts'
 import type { Requester } from './requester.ts'
-
-/** Reasons that are the client's doing. */
-export const BY_CLIENT: ReadonlySet<Reason> = new Set<Reason>([
-  'bad-request',
-  'too-large',
-  'client-timeout',
-  'refused',
-  'limit-rate',
-  'limit-body-rate',
-])
+import { TOO_SLOW, Upload } from './upload.ts'
 
 const CLOSED: Failure = {
   status: 502,
   reason: 'backend-closed',
   detail: 'the backend closed the connection without an answer',
 }
-
-export const TOO_SLOW = 'the body came too slowly'
 
 const INTERIM: ResponseHop = { body: 'none', connection: '', upgrade: '', trailers: false }
 
@@ -69,13 +58,8 @@ export class Exchange extends PlacedFlow implements Responder {
   readonly #json: boolean
   readonly #keepAlive: boolean
   readonly #trailers: boolean
-  readonly #request: Body
-  /** How fast the request's body comes; null: it is not looked at. */
-  #pace: BodyPace | null = null
+  readonly #request: Upload
   #response: Body | null = null
-  /** The request's body in hand as text while it can be sent again; null when it can't. */
-  #replay: string | null
-  #prefix = ''
   #connection: BackendConnection | null = null
   #reusable = false
   #closeAfter = false
@@ -123,11 +107,8 @@ export class Exchange extends PlacedFlow implements Responder {
     this.#expects = head.expectContinue
     this.#json = head.accept >= 0 && fieldText(head, buf, base, head.accept).includes('json')
     this.#keepAlive = head.framing.persistent(head.minor)
-    const { framing } = head
-    const kind: BodyKind = framing.chunked ? 'chunked' : framing.length > 0 ? 'length' : 'none'
-    this.#request = new Body(kind, framing.length, framing.chunked, true, view.http.maxBody ?? Number.MAX_SAFE_INTEGER)
+    this.#request = new Upload(head.framing, view.http.maxBody ?? Number.MAX_SAFE_INTEGER)
     this.#trailers = head.te && head.minor === 1 && takesTrailers(buf, base, head)
-    this.#replay = this.#request.done ? '' : null
     const text = forwardRequest(buf, base, head, view.http, hop, this.id)
     const hostless = needsHost(head, view.http)
     this.#filtered =
@@ -150,7 +131,7 @@ export class Exchange extends PlacedFlow implements Responder {
 
   /** The head waits for the first bytes of the body, to go out with them. */
   get unsent(): boolean {
-    return this.#prefix !== ''
+    return this.#request.unsent
   }
 
   /** The backend is there and takes the request's body. */
@@ -167,10 +148,8 @@ export class Exchange extends PlacedFlow implements Responder {
         : requestLimit.ask(client, this.begunAt)
       if (wait > 0) return this.refuse(429, 'limit-rate', 'there are too many requests from this address', wait)
     }
-    const { maxBody } = this.#context.view.http
-    if (maxBody !== undefined && this.#request.length > maxBody) {
-      return this.refuse(413, 'too-large', 'the body is too large')
-    }
+    const large = this.#request.exceeds(this.#context.view.http.maxBody)
+    if (large !== null) return this.refuse(large.status, large.reason, large.detail)
     const given = this.#filtered?.reply
     if (given) return this.#give(given)
     this.seekBackend()
@@ -214,46 +193,26 @@ export class Exchange extends PlacedFlow implements Responder {
     this.phase = 'request'
     connection.assign(this)
     const { backend, wire } = connection
-    this.#prefix = this.#needsHost ? withHost(this.#head, backend.host, backend.port) : this.#head
-    if (backend.sendProxy !== 'off' && connection.uses === 1)
-      this.#prefix = formatHeader(backend.sendProxy, this.#client.wire) + this.#prefix
-    if (this.#replay === null) {
-      const { view, wheel } = this.#context
-      const { bodyRate } = view.limits
-      if (bodyRate.rate > 0) this.#pace = new BodyPace(wheel, bodyRate)
-      return this.#client.onBodyWanted()
-    }
-    wire.writeText(this.#prefix + this.#replay)
-    this.#prefix = ''
+    const { view, wheel } = this.#context
+    const head = this.#needsHost ? withHost(this.#head, backend.host, backend.port) : this.#head
+    const introduced = backend.sendProxy !== 'off' && connection.uses === 1
+    const proxy = introduced ? formatHeader(backend.sendProxy, this.#client.wire) : ''
+    this.#request.begin(proxy + head, wire, wheel, view.limits.bodyRate)
     this.#client.onBodyWanted()
   }
 
   /** Sends on what belongs to the request's body; answers where it ends. Only while `ready`. */
   feed(buf: Buffer, start: number, end: number): number {
     const connection = this.#connection as BackendConnection
-    const body = this.#request
-    const first = this.unsent
-    const stop = body.relay(buf, start, end, this.#client.wire, connection.wire, this.#prefix)
-    this.#prefix = ''
+    const { wire } = this.#client
+    const stop = this.#request.feed(buf, start, end, wire, connection.wire)
     this.bytesIn += stop - start
-    if (body.problem !== '') {
-      this.refuse(400, 'bad-request', body.problem)
+    const { refusal } = this.#request
+    if (refusal !== null) {
+      this.refuse(refusal.status, refusal.reason, refusal.detail)
       return end
     }
-    if (body.tooLarge) {
-      this.refuse(413, 'too-large', 'the body is too large')
-      return end
-    }
-    if (this.#slow) {
-      this.refuse(408, 'limit-body-rate', TOO_SLOW)
-      return end
-    }
-    if (first && body.done && body.kind === 'length' && stop - start <= MAX_REPLAY)
-      this.#replay = buf.latin1Slice(start, stop)
-    if (body.blocked) {
-      this.#client.wire.pause()
-      this.#pace?.hold()
-    }
+    if (this.#request.blocked) wire.pause()
     return stop
   }
 
@@ -268,10 +227,8 @@ export class Exchange extends PlacedFlow implements Responder {
   }
 
   onBackendDrain(): void {
-    if (!this.#request.blocked) return
-    this.#request.blocked = false
+    if (!this.#request.unblock()) return
     this.#queued = Number.POSITIVE_INFINITY
-    this.#pace?.goOn()
     this.#client.onBodyWanted()
   }
 
@@ -280,17 +237,10 @@ export class Exchange extends PlacedFlow implements Responder {
     return this.#request.blocked || this.#connection === null
   }
 
-  /** The body comes, and too slowly. */
-  get #slow(): boolean {
-    const { bytes, done } = this.#request
-    return this.#pace !== null && !this.answered && !done && bytes > 0 && this.#pace.left(bytes) <= 0
-  }
-
   /** ms that the next piece of the request's body may take. */
   get patience(): number {
     const { body } = this.#context.view.timeouts
-    if (this.#pace === null || this.answered || this.requestBlocked) return body
-    return Math.max(1, Math.min(body, this.#pace.left(this.#request.bytes)))
+    return this.requestBlocked ? body : this.#request.patience(body)
   }
 
   /** The client wants another protocol: what comes behind its request is not another one. */
@@ -305,7 +255,7 @@ export class Exchange extends PlacedFlow implements Responder {
   }
 
   onSwitch(head: Head, framing: Framing, buf: Buffer, base: number, end: number): void {
-    const upgrade = upgradeOf(head, buf, base)
+    const upgrade = firstText(head, buf, base, ID.upgrade)
     if (this.#wantsUpgrade === '' || upgrade.toLowerCase() !== this.#wantsUpgrade.toLowerCase())
       return this.onBadResponse('an upgrade that was not asked for')
     const connection = this.#connection as BackendConnection
@@ -381,7 +331,7 @@ export class Exchange extends PlacedFlow implements Responder {
     }
     const connection = this.#connection as BackendConnection
     const stale = connection.uses > 1 && !this.stale
-    const again = !begun && this.#idempotent && this.#replay !== null && (stale || !this.spent)
+    const again = !begun && this.#idempotent && this.#request.repeatable && (stale || !this.spent)
     this.failure = CLOSED
     if (!again) return this.onUnplaced()
     this.#connection = null
@@ -402,6 +352,7 @@ export class Exchange extends PlacedFlow implements Responder {
   #answering(status: number): void {
     const now = performance.now()
     this.answered = true
+    this.#request.forgive()
     this.phase = 'response'
     this.status = status
     this.firstByteMs = now - this.#sentAt
@@ -426,7 +377,7 @@ export class Exchange extends PlacedFlow implements Responder {
       return this.finish('backend', 'truncated-response')
     }
     if (!this.#request.done && !this.requestBlocked) {
-      if (this.#slow) return this.refuse(408, 'limit-body-rate', TOO_SLOW)
+      if (this.#request.slow) return this.refuse(TOO_SLOW.status, TOO_SLOW.reason, TOO_SLOW.detail)
       return this.refuse(408, 'client-timeout', 'the body did not come in time')
     }
     this.refuse(504, 'backend-timeout', 'the backend did not answer in time')
@@ -445,8 +396,7 @@ export class Exchange extends PlacedFlow implements Responder {
       this.#client.wire.writeText(text)
       this.#closeAfter = !keep
     }
-    const by = BY_CLIENT.has(reason) ? 'client' : reason === 'no-backend' ? 'us' : 'backend'
-    this.#end(by, reason, !answered)
+    this.#end(blameOf(reason), reason, !answered)
   }
 
   /** Ends the exchange. With a reason the client's connection is cut. */
@@ -474,28 +424,4 @@ export class Exchange extends PlacedFlow implements Responder {
     this.bytesOut += sent
     this.#end(by, reason, true)
   }
-}
-
-const MAX_REPLAY = 16 * 1024 // a body up to here went out as text and is kept until the answer begins
-
-const fieldText = (head: RequestHead, buf: Buffer, base: number, field: number): string =>
-  field < 0 ? '' : buf.latin1Slice(base + head.valueStart(field), base + head.valueEnd(field))
-
-/** A trusted proxy's request id: printable, and short enough to be one. */
-function requestIdOf(head: RequestHead, buf: Buffer, base: number): string {
-  for (let i = 0; i < head.count; i++) {
-    if (head.id(i) !== ID['x-request-id']) continue
-    const text = fieldText(head, buf, base, i)
-    return /^[\w.:=+/@-]{1,128}$/.test(text) ? text : ''
-  }
-  return ''
-}
-
-function upgradeOf(head: Head, buf: Buffer, base: number): string {
-  for (let i = 0; i < head.count; i++) {
-    if (head.id(i) === ID.upgrade && !equals(buf, base + head.valueStart(i), base + head.valueEnd(i), '')) {
-      return buf.latin1Slice(base + head.valueStart(i), base + head.valueEnd(i))
-    }
-  }
-  return ''
 }
