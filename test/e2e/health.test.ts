@@ -82,7 +82,7 @@ t.test('a held TCP flow is reset when the grace is over', async (t) => {
 t.test('`fall` failures in a row take a backend out, `rise` passes in a row bring it back, and no fewer', async (t) => {
   const backend = await startBackend(t, 'b1')
   // P passes, F fails. Two failures are too few for fall: 3, one pass is too few for rise: 2.
-  const script = 'PFFPFFFFPFPPPP'
+  const script = 'PFFPFFFFFFFFPFPPPP'
   let probes = 0
   const downAfter: number[] = []
   backend.on('/healthz', (x) => {
@@ -110,7 +110,7 @@ t.test('`fall` failures in a row take a backend out, `rise` passes in a row brin
   t.ok((answers.get('up 200') ?? 0) > 0, 'served while up')
   t.ok((answers.get('down 503') ?? 0) > 0, 'answered with 503 at once while down')
   t.ok(
-    downAfter.every((n) => n >= 6 && n <= 12),
+    downAfter.every((n) => n >= 6 && n <= 16),
     `seen down after probes ${downAfter}`,
   )
   const [down, up] = logOf(balancer).filter(({ from }) => from === 'up' || from === 'down')

@@ -1,4 +1,5 @@
 /** Backends on raw TCP that record every byte they get and answer by script. */
+import { randomInt } from 'node:crypto'
 import { once } from 'node:events'
 import { type AddressInfo, createServer, type Socket } from 'node:net'
 import { eventually, within } from './eventually.ts'
@@ -276,13 +277,21 @@ export async function startTcpBackend(
   return { port, address: `127.0.0.1:${port}`, connections }
 }
 
-/** A port of 127.0.0.1 that refuses connections: it was free a moment ago. */
+/**
+ * A port of 127.0.0.1 that refuses connections. It lies below the ports that the kernel gives out by itself, so that no
+ * other test's listener on port 0 gets it meanwhile.
+ */
 export async function refusedPort(): Promise<number> {
-  const server = createServer()
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
+  for (;;) {
+    const port = randomInt(12_000, 32_000)
+    const server = createServer()
+    const free = await new Promise<boolean>((resolve) => {
+      server.once('error', () => resolve(false))
+      server.listen(port, '127.0.0.1', () => resolve(true))
+    })
+    if (!free) continue
+    server.close()
+    await once(server, 'close')
+    return port
+  }
 }

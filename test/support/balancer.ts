@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { Teardown } from './backend.ts'
+import { ENGINE } from './differences.ts'
 import { eventually, within } from './eventually.ts'
 
 const CLI = fileURLToPath(new URL('../../lib/cli/evenkeel.js', import.meta.url))
@@ -40,6 +41,22 @@ interface Spawned {
   stderr(): string
 }
 
+interface ServiceLike {
+  readonly protocol?: string
+  readonly http?: object
+}
+
+/** The configuration with the engine that the tests are to run over, where it names none. */
+function withEngine(config: object): object {
+  if (ENGINE === 'native' || !('virtualServices' in config)) return config
+  const services = Object.entries(config.virtualServices as Record<string, ServiceLike>)
+  const virtualServices = services.map(([name, service]) => [
+    name,
+    service.protocol?.startsWith('http') === true ? { ...service, http: { engine: ENGINE, ...service.http } } : service,
+  ])
+  return { ...config, virtualServices: Object.fromEntries(virtualServices) }
+}
+
 /** The configuration as text, with what a test needs where it says nothing about it. */
 function configText(config: string | object, accessLog: string): string {
   const unlessGiven = {
@@ -48,7 +65,7 @@ function configText(config: string | object, accessLog: string): string {
     admin: { listen: '127.0.0.1:0' },
     accessLog: { path: accessLog },
   }
-  if (typeof config !== 'string') return JSON.stringify({ ...unlessGiven, ...config }, null, 2)
+  if (typeof config !== 'string') return JSON.stringify({ ...unlessGiven, ...withEngine(config) }, null, 2)
   const missing = Object.entries(unlessGiven).filter(([key]) => !new RegExp(`^${key}:`, 'm').test(config))
   return `${config.trimEnd()}\n${missing.map(([key, value]) => `${key}: ${JSON.stringify(value)}\n`).join('')}`
 }

@@ -2,7 +2,7 @@
 import type { Test } from 'tap'
 import { type Backend, startBackend, type Teardown } from './backend.ts'
 import { type Balancer, startBalancer } from './balancer.ts'
-import { ENGINE, type Verdict, verdictOf } from './differences.ts'
+import { type Verdict, verdictOf } from './differences.ts'
 import { valuesOf } from './message.ts'
 import { connect, type RawClient } from './raw.ts'
 
@@ -16,21 +16,15 @@ export interface Rig {
   barrier(): Promise<void>
 }
 
-/** A service of the configuration, without what `startRig` fills in. */
-interface Service {
-  readonly http?: object
-  readonly [key: string]: unknown
-}
-
 /** Every service goes to the one backend unless it names its own; `main` is always there. */
-export async function startRig(t: Teardown, services: Record<string, Service> = {}): Promise<Rig> {
+export async function startRig(t: Teardown, services: Record<string, object> = {}): Promise<Rig> {
   const backend = await startBackend(t)
   const barrierBackend = await startBackend(t, 'barrier')
   const base = { protocol: 'http', listen: ['127.0.0.1:0'], health: { type: 'none' } }
   const virtualServices = Object.fromEntries(
-    Object.entries<Service>({ main: {}, ...services }).map(([name, own]) => [
+    Object.entries({ main: {}, ...services }).map(([name, own]) => [
       name,
-      { ...base, backends: [backend.address], ...own, http: { engine: ENGINE, ...own.http } },
+      { ...base, backends: [backend.address], ...own },
     ]),
   )
   const balancer = await startBalancer(t, {
