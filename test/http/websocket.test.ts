@@ -4,7 +4,6 @@ import type { AddressInfo } from 'node:net'
 import t from 'tap'
 import { WebSocket, WebSocketServer } from 'ws'
 import { startBalancer } from '../support/balancer.ts'
-import { ENGINE } from '../support/differences.ts'
 import { eventually } from '../support/eventually.ts'
 
 const server = new WebSocketServer({ port: 0, host: '127.0.0.1', maxPayload: 64 * 1024 * 1024 })
@@ -25,7 +24,6 @@ const balancer = await startBalancer(t, {
       protocol: 'http',
       listen: ['127.0.0.1:0'],
       health: { type: 'none' },
-      http: { engine: ENGINE },
       backends: [`127.0.0.1:${(server.address() as AddressInfo).port}`],
     },
   },

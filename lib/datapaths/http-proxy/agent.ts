@@ -46,6 +46,13 @@ export class BackendStream extends WireStream implements DeadlineOwner {
     this.#link.user = user
   }
 
+  /** An answer's head has come; `keepAlive` is what it says of how long the connection may wait: a second less is used. */
+  keep(reusable: boolean, keepAlive: string): void {
+    this.reusable = reusable
+    const told = /timeout=(\d{1,6})/i.exec(keepAlive)
+    if (told !== null) this.idleMs = Math.min(this.idleMs, Math.max(0, Number(told[1]) - 1) * 1000)
+  }
+
   /** The answer has been read: bytes that still come would be the next client's answer. */
   release(): void {
     this.#link.user = null

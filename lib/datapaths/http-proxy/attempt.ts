@@ -5,10 +5,23 @@ import type { Readable } from 'node:stream'
 import type { ProxyServer } from 'http-proxy'
 import { codeOf } from '../../core/index.ts'
 import type { Backend } from '../../pool/index.ts'
+import type { Failure } from '../placed-flow.ts'
 import { type BackendAgent, BackendStream, type BackendUser, type Dialled } from './agent.ts'
 import type { Answer } from './answer.ts'
 
 const MAX_INTERIM = 32 // 1xx answers to one request; more is a backend gone mad
+
+/** How a try may fail, and what the client is told of it. */
+export const BAD_RESPONSE: Failure = {
+  status: 502,
+  reason: 'bad-response',
+  detail: 'the backend gave an answer that is not HTTP',
+}
+export const GONE: Failure = {
+  status: 502,
+  reason: 'backend-closed',
+  detail: 'the backend closed the connection without an answer',
+}
 
 /** What an exchange hears of its try. */
 export interface Responder {

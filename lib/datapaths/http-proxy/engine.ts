@@ -9,7 +9,6 @@ import type { Wire } from '../wire.ts'
 import { BackendAgent } from './agent.ts'
 import { Answer } from './answer.ts'
 import { elementsOf, type Field } from './fields.ts'
-import { upgrades } from './request.ts'
 import { ProxySession } from './session.ts'
 
 const ADDRESS = /^[0-9a-fA-F:.]{2,45}$/
@@ -40,7 +39,6 @@ export class ProxyEngine {
       headersTimeout: 0,
       requestTimeout: 0,
       keepAliveTimeout: 0,
-      shouldUpgradeCallback: (req) => upgrades(req, http),
     })
     this.#server.maxHeadersCount = 0 // it would drop what is too much, without a word
     this.#listen()

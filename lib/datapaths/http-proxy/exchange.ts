@@ -10,9 +10,12 @@ import { blameOf } from '../http/blame.ts'
 import { BodyPace } from '../http/body-pace.ts'
 import { reply } from '../http/replies.ts'
 import { TOO_SLOW } from '../http/upload.ts'
-import type { BackendStream } from './agent.ts'
+import { newId } from '../ids.ts'
+import { PlacedFlow } from '../placed-flow.ts'
+import type { Wire } from '../wire.ts'
+import { BackendStream } from './agent.ts'
 import type { Answer, RelayOwner } from './answer.ts'
-import { Attempt, type Responder } from './attempt.ts'
+import { Attempt, BAD_RESPONSE, GONE, type Responder } from './attempt.ts'
 import { type BodyOwner, RequestBody } from './body.ts'
 import type { ProxyEngine } from './engine.ts'
 import {
@@ -23,59 +26,60 @@ import {
   requestFields,
   responseFields,
 } from './forward.ts'
-import { type Failure, Placement, type PlacementOwner } from './placement.ts'
-import { RequestRecord } from './record.ts'
-import { firstOf, type RequestHead } from './request.ts'
+import { bytesOf, firstOf, type RequestHead, requestIdOf } from './request.ts'
 import type { Requester } from './requester.ts'
 import { type RawAnswer, type ResponseHead, rawAnswer, readAnswer } from './response.ts'
 
 const INTERIM: ResponseHop = { body: 'none', connection: '', upgrade: '', trailers: false }
 
-const BAD_RESPONSE: Failure = {
-  status: 502,
-  reason: 'bad-response',
-  detail: 'the backend gave an answer that is not HTTP',
-}
-const GONE: Failure = {
-  status: 502,
-  reason: 'backend-closed',
-  detail: 'the backend closed the connection without an answer',
-}
-
-export class ProxyExchange implements Responder, BodyOwner, RelayOwner, PlacementOwner {
+export class ProxyExchange extends PlacedFlow implements Responder, BodyOwner, RelayOwner {
   readonly #engine: ProxyEngine
   readonly #client: Requester
   readonly #head: RequestHead
   readonly #req: IncomingMessage
   readonly #res: Answer
   readonly #body: RequestBody
-  readonly record: RequestRecord
-  readonly #placement: Placement
-  readonly #begunAt = performance.now()
   readonly #writtenBefore: number
   #attempt: Attempt | null = null
   #continued = false
   #closeAfter = false
   #queued = Number.POSITIVE_INFINITY
-  #over = false
+  /** When the request could go out. */
+  #sentAt = this.begunAt
   /** The answer's head is out. */
   answered = false
   /** Bytes went to the client since the last look (half-closed clients are watched by it). */
   progressed = false
 
+  readonly method: string
+  readonly target: string
+  readonly host: string
+  readonly version: string
+  readonly referer: string
+  readonly userAgent: string
+
   constructor(engine: ProxyEngine, client: Requester, head: RequestHead, req: IncomingMessage, res: Answer) {
     const { view } = engine.context
     const { hop } = client
+    super(
+      engine.context,
+      hop.trusted ? engine.clientOf(head.fields, hop.address) : hop.address,
+      client.peerPort,
+      (hop.trusted && requestIdOf(head.fields)) || newId(),
+    )
     this.#engine = engine
     this.#client = client
     this.#head = head
     this.#req = req
     this.#res = res
     this.#writtenBefore = client.written
-    this.record = new RequestRecord(view, client, head, hop.trusted ? engine.clientOf(head.fields, hop.address) : '')
-    this.#placement = new Placement(engine, this.record, client.wire, this)
-    this.record.queueMs = 0
-    this.record.phase = 'queue'
+    this.method = head.method
+    this.target = head.target
+    this.host = head.authority
+    this.version = head.minor === 0 ? '1.0' : '1.1'
+    this.referer = firstOf(head.fields, 'referer')
+    this.userAgent = firstOf(head.fields, 'user-agent')
+    this.bytesIn = bytesOf(head)
     const { length, chunked } = head.framing
     const limit = view.http.maxBody ?? Number.MAX_SAFE_INTEGER
     this.#body = new RequestBody(req, chunked || length > 0, !chunked, limit, this)
@@ -93,21 +97,39 @@ export class ProxyExchange implements Responder, BodyOwner, RelayOwner, Placemen
     if (requestLimit !== null) {
       const { hop, client } = this.#client
       const wait = hop.trusted
-        ? requestLimit.askFor(this.record.clientAddress, this.#begunAt)
-        : requestLimit.ask(client, this.#begunAt)
+        ? requestLimit.askFor(this.clientAddress, this.begunAt)
+        : requestLimit.ask(client, this.begunAt)
       if (wait > 0) return this.refuse(429, 'limit-rate', 'there are too many requests from this address', wait)
     }
     const { maxBody } = this.#engine.context.view.http
     if (maxBody !== undefined && this.#head.framing.length > maxBody) return this.onBodyTooLarge()
-    this.#placement.start()
+    this.seekBackend()
   }
 
-  onUnplaced({ status, reason, detail }: Failure): void {
+  protected override onUnplaced(): void {
+    const { status, reason, detail } = this.failure
     this.refuse(status, reason, detail)
   }
 
-  onPlaced(backend: Backend, dialled: BackendStream | null): void {
-    this.record.phase = 'request'
+  protected override useIdle(backend: Backend): boolean {
+    if (this.answered) return true // refused meanwhile: no connection is wanted
+    if (!this.#engine.agentOf(backend).ready) return false
+    this.connectMs = 0
+    this.#sentAt = performance.now()
+    this.#send(backend, null)
+    return true
+  }
+
+  protected override onDialled(backend: Backend, wire: Wire): void {
+    if (this.answered) return wire.destroy()
+    const { wheel, view } = this.#engine.context
+    this.#sentAt = performance.now()
+    this.#send(backend, new BackendStream(wire, wheel, view.timeouts.backendIdle))
+  }
+
+  /** @param dialled for this request alone; null: the backend's agent has an idle connection */
+  #send(backend: Backend, dialled: BackendStream | null): void {
+    this.phase = 'request'
     const head = this.#head
     const { view } = this.#engine.context
     const attempt = new Attempt(backend, this, dialled)
@@ -116,7 +138,7 @@ export class ProxyExchange implements Responder, BodyOwner, RelayOwner, Placemen
       attempt.send(this.#engine.proxy, this.#engine.agentOf(backend), this.#req, this.#res, {
         method: head.method,
         path: head.path,
-        fields: requestFields(head, view.http, this.#client.hop, this.record.id, backend),
+        fields: requestFields(head, view.http, this.#client.hop, this.id, backend),
         body: this.#body.open(),
         maxHead: this.#engine.answerBytes,
       })
@@ -158,7 +180,7 @@ export class ProxyExchange implements Responder, BodyOwner, RelayOwner, Placemen
   }
 
   onBodyEnd(req: IncomingMessage): void {
-    if (this.#over) return
+    if (this.over) return
     const trailers = forwardedTrailers(req)
     if (trailers === null) return this.malformed('trailers are too long')
     if (trailers.length > 0) this.#attempt?.trailers(trailers)
@@ -184,7 +206,7 @@ export class ProxyExchange implements Responder, BodyOwner, RelayOwner, Placemen
     const head = this.#read({ status: statusCode, phrase: statusMessage, minor: 1, rawHeaders })
     if (head === null) return this.onBadResponse()
     // Unasked 100s are not relayed; HTTP/1.0 knows no interim answers (RFC 9110 §15.2).
-    if (this.#over || this.answered || this.#head.minor === 0) return
+    if (this.over || this.answered || this.#head.minor === 0) return
     if (statusCode === 100) this.#continue()
     else this.#client.writeText(headText(head.status, head.phrase, responseFields(head, INTERIM)))
   }
@@ -209,7 +231,7 @@ export class ProxyExchange implements Responder, BodyOwner, RelayOwner, Placemen
     const text = headText(101, head.phrase, responseFields(head, { ...INTERIM, connection: 'Upgrade', upgrade }))
     const wire = stream.detach()
     if (wire === null) return this.onTruncated()
-    this.record.bytesOut += text.length
+    this.bytesOut += text.length
     this.#client.onTunnel(text, wire, early)
   }
 
@@ -218,11 +240,12 @@ export class ProxyExchange implements Responder, BodyOwner, RelayOwner, Placemen
     if (head === null || head.status < 200) return this.onBadResponse()
     const { status, framing } = head
     const { minor, trailers, expectContinue } = this.#head
-    const empty = this.record.method === 'HEAD' || status === 204 || status === 304
+    const empty = this.method === 'HEAD' || status === 204 || status === 304
     // A length that the backend does not tell becomes chunks for a client that knows them, and the connection's end for one that does not.
     const open = framing.chunked || framing.length < 0
     const body: ResponseFraming = empty ? 'none' : !open ? 'length' : minor === 1 ? 'chunked' : 'close'
-    this.#keepBackend(head, empty || framing.chunked || framing.length >= 0)
+    const delimited = empty || framing.chunked || framing.length >= 0
+    this.#attempt?.stream?.keep(delimited && framing.persistent, firstOf(head.fields, 'keep-alive'))
     this.#answering(status)
     const waits = expectContinue && !this.#continued // node:http then closes, so that nothing is left on the wire
     const keep = this.#keeps() && body !== 'close' && !waits
@@ -232,15 +255,6 @@ export class ProxyExchange implements Responder, BodyOwner, RelayOwner, Placemen
     this.#res.head(status, head.phrase, responseFields(head, hop))
     this.#client.gather()
     this.#res.relay(answer, hop.trailers, this)
-  }
-
-  /** May the connection to the backend carry another request, and how long does it wait for one? */
-  #keepBackend({ fields, framing }: ResponseHead, delimited: boolean): void {
-    const stream = this.#attempt?.stream
-    if (stream == null) return
-    stream.reusable = delimited && framing.persistent && this.#placement.backend?.sendProxy === 'off'
-    const told = /timeout=(\d{1,6})/i.exec(firstOf(fields, 'keep-alive'))
-    if (told !== null) stream.idleMs = Math.min(stream.idleMs, Math.max(0, Number(told[1]) - 1) * 1000)
   }
 
   onRelayed(): void {
@@ -259,7 +273,8 @@ export class ProxyExchange implements Responder, BodyOwner, RelayOwner, Placemen
 
   onBadResponse(): void {
     if (this.answered) return this.finish('backend', 'bad-response')
-    this.onUnplaced(BAD_RESPONSE)
+    this.failure = BAD_RESPONSE
+    this.onUnplaced()
   }
 
   onBackendGone(begun: boolean): void {
@@ -267,18 +282,27 @@ export class ProxyExchange implements Responder, BodyOwner, RelayOwner, Placemen
     const attempt = this.#attempt
     this.#attempt = null
     attempt?.end(false)
-    const safe = !begun && this.#head.idempotent && this.#body.whole
-    if (!safe || !this.#placement.retry(attempt?.stream?.uses ?? 0, GONE)) this.onUnplaced(GONE)
+    const uses = attempt?.stream?.uses ?? 0 // 0: it was gone before it could be used
+    const stale = uses !== 1 && !this.stale
+    const again = !begun && this.#head.idempotent && this.#body.whole && (stale || !this.spent)
+    this.failure = GONE
+    if (!again) return this.onUnplaced()
+    // A connection that died while idle says nothing of its backend: the next try dials, and may go there again.
+    if (stale) {
+      this.stale = true
+      this.tries--
+    }
+    this.tryAnother('stale-connection', stale ? null : this.backend)
   }
 
   #answering(status: number): void {
     const now = performance.now()
     this.answered = true
-    this.record.phase = 'response'
-    this.record.status = status
-    this.record.firstByteMs = now - this.#placement.sentAt
-    const cell = this.#placement.backend?.cell
-    cell?.responded(this.record.firstByteMs)
+    this.phase = 'response'
+    this.status = status
+    this.firstByteMs = now - this.#sentAt
+    const cell = this.backend?.cell
+    cell?.responded(this.firstByteMs)
     cell?.request(status)
   }
 
@@ -302,26 +326,26 @@ export class ProxyExchange implements Responder, BodyOwner, RelayOwner, Placemen
 
   /** Answers the request ourselves, or, when an answer is under way, breaks it off. */
   refuse(status: number, reason: Reason, detail: string, retryAfter?: number): void {
-    if (this.#over) return
+    if (this.over) return
     const by = blameOf(reason)
     if (this.answered) return this.finish(by, reason)
     const waits = this.#head.expectContinue && !this.#continued
     const keep = this.#keeps() && status !== 400 && status !== 413 && !waits
     this.answered = true
-    this.record.status = status
-    this.record.endedBy = by
-    this.record.reason = reason
+    this.status = status
+    this.endedBy = by
+    this.reason = reason
     this.#closeAfter = !keep
     this.#body.drop()
     this.#dropAttempt(false)
     const json = firstOf(this.#head.fields, 'accept').includes('json')
     const text = reply({
       status,
-      id: this.record.id,
+      id: this.id,
       detail,
       json,
       close: !keep,
-      headOnly: this.record.method === 'HEAD',
+      headOnly: this.method === 'HEAD',
       ...(retryAfter === undefined ? {} : { retryAfter }),
     })
     this.#client.gather()
@@ -332,13 +356,12 @@ export class ProxyExchange implements Responder, BodyOwner, RelayOwner, Placemen
   #dropAttempt(reusable: boolean): void {
     const attempt = this.#attempt
     this.#attempt = null
-    this.#placement.stop()
     attempt?.end(reusable)
   }
 
   /** node:http has handed the last byte of the answer to the kernel. */
   #finished(): void {
-    this.#end(this.record.endedBy, this.record.reason, true)
+    this.#end(this.endedBy, this.reason, true)
   }
 
   /** Ends the exchange and cuts the client's connection. */
@@ -347,32 +370,22 @@ export class ProxyExchange implements Responder, BodyOwner, RelayOwner, Placemen
   }
 
   #end(by: string, reason: Reason | '', whole: boolean): void {
-    if (this.#over) return
-    this.#over = true
+    if (this.over) return
     const { context } = this.#engine
-    const { cell, accessLog } = context
     context.active--
     this.#body.drop()
     this.#dropAttempt(whole && reason === '' && this.requestDone && this.#attempt?.stream?.reusable === true)
-    this.#placement.end()
-    this.record.endedBy = by
-    this.record.reason = reason
-    if (reason === '') this.record.phase = 'done'
-    this.record.bytesIn += this.#body.bytes
-    this.record.bytesOut += this.#client.written - this.#writtenBefore
-    this.record.totalMs = performance.now() - this.#begunAt
-    cell.request(this.record.status, this.record.totalMs)
-    cell.bytes(this.record.bytesIn, this.record.bytesOut)
-    if (reason !== '') cell.error(reason)
-    accessLog.write(this.record)
+    this.bytesIn += this.#body.bytes
+    this.bytesOut += this.#client.written - this.#writtenBefore
+    this.conclude(by, reason)
     if (whole) this.#client.onFinished(!this.#closeAfter)
     else this.#client.onAborted()
   }
 
   /** The tunnel that it became has ended, `received` and `sent` bytes later. */
   finishTunnel(received: number, sent: number, by: 'client' | 'backend' | 'us' | '', reason: Reason | ''): void {
-    this.record.bytesIn += received
-    this.record.bytesOut += sent
+    this.bytesIn += received
+    this.bytesOut += sent
     this.#end(by, reason, true)
   }
 }

@@ -73,14 +73,6 @@ export function interpret(req: IncomingMessage, rules: Rules): RequestHead | Ref
   }
 }
 
-/** May this request change the protocol of its connection? node:http asks before it reads the body. */
-export function upgrades(req: IncomingMessage, rules: Rules): boolean {
-  if (req.httpVersionMajor !== 1) return false
-  const fields = fieldsOf(req.rawHeaders)
-  const framing = readFraming(fields, req.httpVersionMinor)
-  return !isRefusal(framing) && upgradeOf(fields, framing, req.httpVersionMinor, rules) !== ''
-}
-
 function upgradeOf(fields: readonly Field[], framing: Framing, minor: number, rules: Rules): string {
   const [field, ...others] = fields.filter(({ key }) => key === 'upgrade')
   if (field === undefined || others.length > 0) return ''
@@ -137,3 +129,13 @@ const pathOf = (method: string, path: string): string =>
 
 /** `name`, `1.2.3.4` or `[v6]`, with an optional port; no userinfo, path, comma or space. */
 const HOST = /^(?:\[[0-9a-f:.]+\]|[\w\-.~!$&'()*+;=%]+)(?::\d*)?$/i
+
+/** A trusted proxy's request id: printable, and short enough to be one; else ''. */
+export function requestIdOf(fields: readonly Field[]): string {
+  const id = firstOf(fields, 'x-request-id')
+  return /^[\w.:=+/@-]{1,128}$/.test(id) ? id : ''
+}
+
+/** The size of a head, as it would be without superfluous white space. */
+export const bytesOf = ({ method, target, fields }: Pick<RequestHead, 'method' | 'target' | 'fields'>): number =>
+  fields.reduce((sum, { name, value }) => sum + name.length + value.length + 4, method.length + target.length + 14)

@@ -1,9 +1,9 @@
 /** One client connection of node:http: gives its requests to exchanges, one after the other. */
 import type { IncomingMessage } from 'node:http'
-import type { Reason } from '../../board/index.ts'
 import { codeOf, Deadline, type DeadlineOwner } from '../../core/index.ts'
 import type { Session } from '../contract.ts'
 import { reply } from '../http/replies.ts'
+import { newId } from '../ids.ts'
 import { Relay } from '../tcp/relay.ts'
 import type { Wire } from '../wire.ts'
 import { Answer } from './answer.ts'
@@ -13,7 +13,7 @@ import { fieldsOf, isRefusal, type Refusal, refusal } from './fields.ts'
 import type { Hop } from './forward.ts'
 import { HeadWatch } from './head-watch.ts'
 import { Linger } from './linger.ts'
-import { type PartialHead, RequestRecord } from './record.ts'
+import { refusedHead } from './refused.ts'
 import { interpret } from './request.ts'
 import type { Requester } from './requester.ts'
 import { type StreamOwner, WireStream } from './wire-stream.ts'
@@ -26,7 +26,13 @@ const NOTHING = Buffer.alloc(0)
 const EMPTY_LINE = '\r\n\r\n' // what a head, or a chunked body, ends with and the beginning of a head does not
 
 /** What node:http found in the client's bytes: a request, or what is not one. */
-type Arrival = { readonly req: IncomingMessage; readonly res: Answer } | Refusal
+type Arrival = { readonly req: IncomingMessage; readonly res: Answer } | Upgrade | Refusal
+
+/** A request that asks for another protocol: node:http has left the connection, `early` is what it had read behind the head. */
+interface Upgrade {
+  readonly req: IncomingMessage
+  readonly early: Buffer
+}
 
 export class ProxySession implements Session, StreamOwner, DeadlineOwner, Requester {
   readonly wire: Wire
@@ -43,7 +49,7 @@ export class ProxySession implements Session, StreamOwner, DeadlineOwner, Reques
   #exchange: ProxyExchange | null = null
   #relay: Relay | null = null
   #lingering: Linger | null = null
-  /** Bytes behind a request that wants to upgrade: node:http has left the connection. */
+  /** Bytes behind the request being served, which may upgrade: node:http has left the connection. */
   #early: Buffer | null = null
   /** A head has begun and is not whole; it is watched from its first byte. */
   #inHead = false
@@ -100,7 +106,7 @@ export class ProxySession implements Session, StreamOwner, DeadlineOwner, Reques
     this.#tail = (this.#tail + bytes.toString('latin1', Math.max(0, length - 4), length)).slice(-4)
     if (this.#exchange !== null || !this.#watched) return true
     const refused = this.#watch.take(bytes, length)
-    if (refused !== null) this.#refuse(refused, {})
+    if (refused !== null) this.#refuse(refused, null)
     return refused === null
   }
 
@@ -114,18 +120,16 @@ export class ProxySession implements Session, StreamOwner, DeadlineOwner, Reques
 
   onRead(): void {
     if (this.#inHead && this.#watched && this.#watch.overlong)
-      this.#refuse(refusal(431, 'the fields are too large'), {})
+      this.#refuse(refusal(431, 'the fields are too large'), null)
   }
 
   onRequest(req: IncomingMessage, res: Answer): void {
     this.#arrived({ req, res })
   }
 
-  /** The request wants another protocol: node:http has left the connection, `early` is what it had read behind the head. */
   onUpgrade(req: IncomingMessage, early: Buffer): void {
-    this.#early = early
     this.#stream.hold(true)
-    this.#arrived({ req, res: new Answer(req) })
+    this.#arrived({ req, early })
   }
 
   /** What came is not HTTP as node:http reads it. */
@@ -154,21 +158,30 @@ export class ProxySession implements Session, StreamOwner, DeadlineOwner, Reques
   /** Serves the next request that is there, or waits for one. */
   #next(): void {
     const arrival = this.#arrivals.shift()
-    if (this.#arrivals.length === 0 && this.#early === null) this.#stream.hold(false)
-    if (arrival === undefined) {
-      this.#wait()
-      return
-    }
-    if (!('req' in arrival)) return this.#refuse(arrival, {})
-    const { req, res } = arrival
+    const left = arrival !== undefined && 'early' in arrival
+    if (this.#arrivals.length === 0 && !left) this.#stream.hold(false)
+    if (arrival === undefined) return this.#wait()
+    if (!('req' in arrival)) return this.#refuse(arrival, null)
+    const { req } = arrival
     const head = interpret(req, this.#engine.context.view.http)
-    if (isRefusal(head)) return this.#refuse(head, partOf(req))
-    if (this.#early !== null) res.assignSocket(this.#engine.asSocket(this.#stream))
+    if (isRefusal(head)) return this.#refuse(head, req)
+    if (left && head.upgrade === '') return this.#reopen(withoutUpgrade(req), arrival.early)
+    const res = left ? this.#answerTo(arrival) : arrival.res
     const exchange = new ProxyExchange(this.#engine, this, head, req, res)
     this.#exchange = exchange
     this.#opaque = head.framing.length > 0
     this.onProgress()
     exchange.start()
+    const [behind] = this.#arrivals
+    if (behind !== undefined && !('req' in behind) && !exchange.requestDone) exchange.malformed(behind.problem)
+  }
+
+  /** node:http has made no answer for a request that may upgrade. */
+  #answerTo({ req, early }: Upgrade): Answer {
+    const res = new Answer(req)
+    res.assignSocket(this.#engine.asSocket(this.#stream))
+    this.#early = early
+    return res
   }
 
   /** Between two requests. */
@@ -179,15 +192,15 @@ export class ProxySession implements Session, StreamOwner, DeadlineOwner, Reques
   }
 
   /** A request that is not forwarded: answered, logged, and the connection closes. */
-  #refuse({ status, problem }: Refusal, head: PartialHead): void {
+  #refuse({ status, problem }: Refusal, req: IncomingMessage | null): void {
     const { cell, accessLog, view } = this.#engine.context
-    const record = new RequestRecord(view, this, head, '')
-    const text = reply({ status, id: record.id, detail: problem, json: false, close: true, headOnly: false })
-    const reason: Reason = status === 414 || status === 431 ? 'too-large' : status === 400 ? 'bad-request' : 'refused'
-    Object.assign(record, { status, reason, endedBy: 'client', bytesOut: text.length })
+    const { hop, peerPort } = this
+    const id = newId()
+    const text = reply({ status, id, detail: problem, json: false, close: true, headOnly: false })
+    const record = refusedHead({ view, hop, peerPort, req, id, status, bytesOut: text.length })
     cell.request(status, 0)
     cell.bytes(record.bytesIn, record.bytesOut)
-    cell.error(reason)
+    cell.error(record.reason)
     accessLog.write(record)
     this.#linger(text)
   }
@@ -216,20 +229,24 @@ export class ProxySession implements Session, StreamOwner, DeadlineOwner, Reques
     if (this.#mode !== 'open') return
     if (!keep || this.closing) return this.#linger()
     if (this.#early === null) return this.#next()
-    this.#reopen(this.#early)
-    if (this.#exchange === null && this.#mode === 'open' && !this.#inHead) this.#wait()
+    this.#tail = EMPTY_LINE
+    this.#reopen('', this.#early)
+    if (this.#exchange === null && !this.#inHead) this.#wait()
   }
 
-  /** The upgrade was declined: node:http gets the connection again, with what it had read behind the request. */
-  #reopen(early: Buffer): void {
+  /**
+   * Gives the connection to node:http again: behind a request that was not upgraded, or, with its head, in front of one that
+   * will not be. (Told not to upgrade it would read on, but keep silent about what is malformed from there on.)
+   */
+  #reopen(head: string, early: Buffer): void {
     this.#early = null
-    this.#tail = EMPTY_LINE
     this.#sentBefore += this.#stream.sent
     this.#stream.detach()
     this.#stream = new WireStream(this.wire, this)
     this.#engine.connect(this.#stream, this)
-    if (early.length === 0) return
-    if (this.onArrival(early, early.length)) this.#stream.inject(early)
+    if (head !== '') this.#headBegins(false)
+    else if (early.length === 0 || !this.onArrival(early, early.length)) return
+    this.#stream.inject(Buffer.concat([Buffer.from(head, 'latin1'), early]))
   }
 
   onAborted(): void {
@@ -284,7 +301,7 @@ export class ProxySession implements Session, StreamOwner, DeadlineOwner, Reques
       exchange.progressed = false
       return this.#deadline.set(HALF_CLOSED_MS)
     }
-    if (this.#inHead) this.#refuse(refusal(408, 'the head did not come in time'), {})
+    if (this.#inHead) this.#refuse(refusal(408, 'the head did not come in time'), null)
     else this.#close()
   }
 
@@ -307,7 +324,7 @@ export class ProxySession implements Session, StreamOwner, DeadlineOwner, Reques
   }
 
   cut(backendName: string | null): void {
-    if (backendName !== null && this.#exchange?.record.backendName !== backendName) return
+    if (backendName !== null && this.#exchange?.backendName !== backendName) return
     if (this.#relay !== null) this.#relay.cut()
     else if (this.#exchange !== null) this.#exchange.finish('us', 'cut')
     else if (this.#lingering !== null) this.#lingering.end()
@@ -325,10 +342,8 @@ export class ProxySession implements Session, StreamOwner, DeadlineOwner, Reques
   }
 }
 
-/** What the log shows of a head that is refused. */
-const partOf = (req: IncomingMessage): PartialHead => ({
-  method: req.method ?? '-',
-  target: req.url ?? '',
-  minor: req.httpVersionMinor,
-  fields: fieldsOf(req.rawHeaders),
-})
+/** The head of a request, without its Upgrade. */
+function withoutUpgrade({ method, url, httpVersion, rawHeaders }: IncomingMessage): string {
+  const fields = fieldsOf(rawHeaders).filter(({ key }) => key !== 'upgrade')
+  return `${method} ${url} HTTP/${httpVersion}\r\n${fields.map(({ name, value }) => `${name}: ${value}\r\n`).join('')}\r\n`
+}
