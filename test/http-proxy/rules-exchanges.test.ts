@@ -1,0 +1,17 @@
+/** The rules of docs/http.md for answers and connections, over the engine `http-proxy`. */
+import { overThisEngine } from './support.ts'
+
+await overThisEngine(
+  'backend-connections',
+  'bad-responses',
+  'expect',
+  'forwarding',
+  'hop-by-hop',
+  'own-answers',
+  'pipelining',
+  'responses',
+  'retries',
+  'timeouts',
+  'upgrade',
+  'websocket',
+)
