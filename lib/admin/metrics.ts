@@ -28,6 +28,7 @@ const sourceOf = ({ name, view, trackers, credentials }: RunningService): Servic
   row: view.row,
   protocol: view.protocol,
   listeners: view.listeners.map(({ row, host, port }) => ({ row, name: formatAddress(host, port) })),
+  pools: view.pools,
   backends: trackers,
   certificateNotAfter: credentials?.notAfter ?? null,
 })

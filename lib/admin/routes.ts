@@ -129,7 +129,7 @@ function backend(context: AdminContext, call: Call): void {
   const tracker = found.trackers.find((each) => each.name === name)
   if (tracker === undefined)
     return answerError(call.response, 404, 'unknown-backend', `service ${service} has no backend ${name}`)
-  answerJson(call.response, 200, backendView(tracker, found.config.health.type, context.manager.board, Date.now()))
+  answerJson(call.response, 200, backendView(tracker, context.manager.board, Date.now()))
 }
 
 function findService({ manager }: AdminContext, { names, response }: Call): RunningService | undefined {

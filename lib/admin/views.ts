@@ -26,7 +26,15 @@ export interface BackendView {
   readonly admin: 'ready' | 'drain' | 'maintenance'
   /** What the probes see. */
   readonly health: 'unknown' | 'passing' | 'failing'
+  /** As configured. */
   readonly weight: number
+  /** What counts at present: less during a slow start. */
+  readonly effectiveWeight: number
+  /** Name of its pool; '': the service's own. */
+  readonly pool: string
+  readonly tier: 'primary' | 'backup' | 'sorry'
+  /** The most flows at once; 0: no limit. */
+  readonly maxConnections: number
   /** Flows and requests in progress. */
   readonly active: number
   /** When the flows that are left will be cut; null: it is not draining. */
@@ -62,6 +70,8 @@ export interface ServiceView {
   readonly listen: readonly string[]
   /** Connections of clients. */
   readonly active: number
+  /** Flows that wait for a backend with room. */
+  readonly queued: number
   readonly backends: readonly BackendView[]
   readonly certificate: CertificateView | null
 }
@@ -101,7 +111,8 @@ const WARN_DAYS = 14
 const iso = (at: number): string => new Date(at).toISOString()
 const isoOrNull = (at: number | null): string | null => (at === null ? null : iso(at))
 
-export function backendView(tracker: BackendTracker, type: string, board: Board, now: number): BackendView {
+export function backendView(tracker: BackendTracker, board: Board, now: number): BackendView {
+  const { probeType: type, effectiveWeight, pool, tier, maxConnections } = tracker
   const { name, host, port, row, state, since, cause, why, weight, active, facts, streak } = tracker
   const results = tracker.lastResults.map(resultView)
   const requests = CODE_CLASSES.map((word, i) => [word, board.sum('backend', row, BACKEND.at.requests + i)])
@@ -116,6 +127,10 @@ export function backendView(tracker: BackendTracker, type: string, board: Board,
     admin: facts.admin,
     health: facts.health,
     weight,
+    effectiveWeight,
+    pool,
+    tier,
+    maxConnections,
     active,
     drainDeadline: isoOrNull(tracker.drainDeadline),
     probe: { type, streak, nextAt: isoOrNull(tracker.nextProbeAt), last: results.at(-1) ?? null, results },
@@ -142,7 +157,8 @@ export function serviceView(service: RunningService, board: Board, now: number):
     balance: config.balance,
     listen: view.listeners.map(({ host, port }) => formatAddress(host, port)),
     active: board.active('service', view.row),
-    backends: trackers.map((tracker) => backendView(tracker, config.health.type, board, now)),
+    queued: view.pools.reduce((sum, { row }) => sum + board.active('pool', row), 0),
+    backends: trackers.map((tracker) => backendView(tracker, board, now)),
     certificate: certificateView(service, now),
   }
 }

@@ -8,7 +8,9 @@ import {
   BACKEND_WORD,
   boardBytes,
   clientsOffset,
+  LISTENER_WORD,
   MAX_ROWS,
+  POOL_WORD,
   ROW_WORDS,
   type RowKind,
   SERVICE_WORD,
@@ -20,7 +22,24 @@ import {
 } from './layout.ts'
 
 /** Index of the word that counts the active flows of a row, by kind. */
-const ACTIVE_WORD = { service: SERVICE_WORD.active, listener: 0, backend: BACKEND_WORD.active } as const
+const ACTIVE_WORD = {
+  service: SERVICE_WORD.active,
+  listener: LISTENER_WORD.active,
+  backend: BACKEND_WORD.active,
+  pool: POOL_WORD.active,
+} as const
+
+/** What control decided of a backend. */
+export interface Decision {
+  /** Index into the list of states; see pool/state.ts. */
+  readonly state: number
+  /** Bits of ACCEPTS. */
+  readonly accepts: number
+  /** Effective weight in hundredths. */
+  readonly weight: number
+  /** The most flows that it may have at once; 0: no limit. */
+  readonly most: number
+}
 
 export class Board {
   readonly buffer: SharedArrayBuffer
@@ -70,7 +89,8 @@ export class Board {
   reclaim(thread: number): void {
     this.clients.reclaim(thread)
     const share = this.share(thread)
-    for (const kind of ['service', 'listener', 'backend'] as const) {
+    for (let row = 0; row < MAX_ROWS.pool; row++) Atomics.store(share, SHARE.first + row, 0)
+    for (const kind of ['service', 'listener', 'backend', 'pool'] as const) {
       for (let row = 0; row < MAX_ROWS[kind]; row++) {
         const held = share[SHARE[kind] + row] as number
         if (held === 0) continue
@@ -78,6 +98,7 @@ export class Board {
         share[SHARE[kind] + row] = 0
       }
     }
+    for (let row = 0; row < MAX_ROWS.pool; row++) if (this.active('pool', row) > 0) this.#wake(row)
   }
 
   /** What is short: a bit for each of OVERLOADS; 0: nothing, and connections are accepted. */
@@ -93,14 +114,34 @@ export class Board {
     else Atomics.and(this.words, at, ~bit)
   }
 
-  /** Publishes what control decided of a backend, then wakes every flow that waits for a change of its service. */
-  publish(backendRow: number, serviceRow: number, state: number, weight: number): void {
+  /** Publishes what control decided of a backend, then wakes every flow that waits for a change of its pool. */
+  publish(backendRow: number, poolRow: number, { state, accepts, weight, most }: Decision): void {
     const at = SHARED.backend + backendRow * ROW_WORDS
     Atomics.store(this.words, at + BACKEND_WORD.state, state)
+    Atomics.store(this.words, at + BACKEND_WORD.accepts, accepts)
     Atomics.store(this.words, at + BACKEND_WORD.weight, weight)
-    const epoch = SHARED.service + serviceRow * ROW_WORDS + SERVICE_WORD.epoch
+    Atomics.store(this.words, at + BACKEND_WORD.most, most)
+    const epoch = SHARED.pool + poolRow * ROW_WORDS + POOL_WORD.epoch
     Atomics.add(this.words, epoch, 1)
     Atomics.notify(this.words, epoch)
+    this.#wake(poolRow)
+  }
+
+  /** Failures of a backend's flows in a row, since the last success. */
+  failures(backendRow: number): number {
+    return Atomics.load(this.words, SHARED.backend + backendRow * ROW_WORDS + BACKEND_WORD.failures)
+  }
+
+  /** Forgets them. */
+  forgive(backendRow: number): void {
+    Atomics.store(this.words, SHARED.backend + backendRow * ROW_WORDS + BACKEND_WORD.failures, 0)
+  }
+
+  /** The flows in a pool's queue look again. */
+  #wake(poolRow: number): void {
+    const turn = SHARED.pool + poolRow * ROW_WORDS + POOL_WORD.turn
+    Atomics.add(this.words, turn, 1)
+    Atomics.notify(this.words, turn)
   }
 }
 
@@ -112,9 +153,14 @@ function newBuffer(threads: number): SharedArrayBuffer {
   return buffer
 }
 
-/** Hands out rows by key (`service`, `service/backend`, `service address:port`): the same key has the same row for good. */
+/** Hands out rows by key (`service`, `service/backend`, `service address:port`, `service pool`): the same key has the same row for good. */
 export class RowBook {
-  readonly #rows: Record<RowKind, Map<string, number>> = { service: new Map(), listener: new Map(), backend: new Map() }
+  readonly #rows: Record<RowKind, Map<string, number>> = {
+    service: new Map(),
+    listener: new Map(),
+    backend: new Map(),
+    pool: new Map(),
+  }
 
   row(kind: RowKind, key: string): number {
     const rows = this.#rows[kind]

@@ -13,7 +13,30 @@ import {
   type RetryReason,
   SERVICE,
 } from './columns.ts'
-import { BACKEND_WORD, LISTENER_WORD, ROW_WORDS, type RowKind, SERVICE_WORD, SHARE, SHARED, TOTALS } from './layout.ts'
+import {
+  BACKEND_WORD,
+  LISTENER_WORD,
+  POOL_WORD,
+  ROW_WORDS,
+  type RowKind,
+  SERVICE_WORD,
+  SHARE,
+  SHARED,
+  TOTALS,
+} from './layout.ts'
+
+/** Bits of the word that says which flows a backend takes. */
+export const ACCEPTS = {
+  /** New ones. */
+  new: 1,
+  /** Those of clients that are bound to it. */
+  bound: 2,
+  /** Any, when no backend of its pool takes new ones and the pool panics. */
+  panic: 4,
+} as const
+
+/** Weights on the board are whole numbers of hundredths. */
+export const WEIGHT_UNIT = 100
 
 const codeColumn = (status: number): number => (status < 100 || status > 599 ? 0 : (status / 100) | 0)
 const bump = (cells: Float64Array, at: number, by: number): void => {
@@ -63,22 +86,6 @@ export class ServiceCell extends Cell {
     super(board, thread, 'service', row, SERVICE_WORD.active)
   }
 
-  /** Rises with every change of a backend of this service. */
-  epoch(): number {
-    return Atomics.load(this.words, this.at + SERVICE_WORD.epoch)
-  }
-
-  /** The next number of a sequence that all threads share; wraps to negative after 2^31. */
-  nextInSequence(): number {
-    return Atomics.add(this.words, this.at + SERVICE_WORD.sequence, 1)
-  }
-
-  /** Resolves when the epoch is no longer `seen`, or after `ms`. */
-  async changed(seen: number, ms: number): Promise<void> {
-    const wait = Atomics.waitAsync(this.words, this.at + SERVICE_WORD.epoch, seen, ms)
-    if (wait.async) await wait.value
-  }
-
   /** One request answered with `status` (0: no answer) after `ms`. */
   request(status: number, ms: number): void {
     bump(this.totals, this.base + SERVICE.at.requests + codeColumn(status), 1)
@@ -91,6 +98,11 @@ export class ServiceCell extends Cell {
 
   retry(reason: RetryReason): void {
     bump(this.totals, this.base + SERVICE.at.retries + RETRY_REASONS.indexOf(reason), 1)
+  }
+
+  /** A retry that the budget did not allow. */
+  retryDenied(): void {
+    bump(this.totals, this.base + SERVICE.at.retriesDenied, 1)
   }
 
   /** A client that is not limited because the table of clients has no room for it. */
@@ -134,9 +146,38 @@ export class BackendCell extends Cell {
     return Atomics.load(this.words, this.at + BACKEND_WORD.state)
   }
 
-  /** Effective weight, 0..256. */
+  /** Bits of ACCEPTS. */
+  accepts(): number {
+    return Atomics.load(this.words, this.at + BACKEND_WORD.accepts)
+  }
+
+  /** Effective weight, 0..256 in steps of 0.01. */
   weight(): number {
-    return Atomics.load(this.words, this.at + BACKEND_WORD.weight)
+    return Atomics.load(this.words, this.at + BACKEND_WORD.weight) / WEIGHT_UNIT
+  }
+
+  /** The most flows that it may have at once; 0: no limit. */
+  most(): number {
+    return Atomics.load(this.words, this.at + BACKEND_WORD.most)
+  }
+
+  /** One more active flow, unless there are `most` already (0: no limit); false: there are. */
+  tryBegin(most: number): boolean {
+    // Counted first and looked at then: two threads never take the last place both.
+    if (this.begin() < most || most === 0) return true
+    this.end()
+    return false
+  }
+
+  /** A flow failed in a way that may be the backend's fault. */
+  failed(): void {
+    Atomics.add(this.words, this.at + BACKEND_WORD.failures, 1)
+  }
+
+  /** A flow went well: failures in a row end here. */
+  succeeded(): void {
+    const at = this.at + BACKEND_WORD.failures
+    if (Atomics.load(this.words, at) !== 0) Atomics.store(this.words, at, 0)
   }
 
   request(status: number): void {
@@ -155,5 +196,78 @@ export class BackendCell extends Cell {
   /** Time from the request to the first byte of the answer, in ms. */
   responded(ms: number): void {
     observe(this.totals, this.base + BACKEND.at.response, ms)
+  }
+}
+
+const LONG_MS = 60_000 // a wake that is lost with a dying thread is made up for by then; waiting flows have their own deadlines
+
+/** What the threads share of a pool: the order of its picks, and of the flows that wait for room. */
+export class PoolCell extends Cell {
+  readonly #board: Board
+  readonly #thread: number
+  readonly #firstAt: number
+
+  constructor(board: Board, thread: number, row: number) {
+    super(board, thread, 'pool', row, POOL_WORD.active)
+    this.#board = board
+    this.#thread = thread
+    this.#firstAt = SHARE.first + row
+  }
+
+  /** Rises with every change of a backend of this pool. */
+  epoch(): number {
+    return Atomics.load(this.words, this.at + POOL_WORD.epoch)
+  }
+
+  /** Resolves when the epoch is no longer `seen`, or after `ms`. */
+  changed(seen: number, ms: number): Promise<void> {
+    return this.#changes(POOL_WORD.epoch, seen, ms)
+  }
+
+  /** The next number of a sequence that all threads share; wraps to negative after 2^31. */
+  nextInSequence(): number {
+    return Atomics.add(this.words, this.at + POOL_WORD.sequence, 1)
+  }
+
+  /** A place in the order of the waiting, over all threads; never 0. */
+  draw(): number {
+    const ticket = (Atomics.add(this.words, this.at + POOL_WORD.ticket, 1) + 1) | 0
+    return ticket === 0 ? this.draw() : ticket
+  }
+
+  /** The ticket of the flow of this thread that has waited longest; 0: none waits. */
+  set first(ticket: number) {
+    Atomics.store(this.share, this.#firstAt, ticket)
+  }
+
+  /** Does no flow of another thread wait longer than the one with `ticket`? */
+  isFirst(ticket: number): boolean {
+    for (let thread = 0; thread < this.#board.threads; thread++) {
+      if (thread === this.#thread) continue
+      const other = Atomics.load(this.#board.share(thread), this.#firstAt)
+      if (other !== 0 && ((other - ticket) | 0) < 0) return false // tickets wrap around
+    }
+    return true
+  }
+
+  /** Changes whenever there may be room for a flow that waits. */
+  turn(): number {
+    return Atomics.load(this.words, this.at + POOL_WORD.turn)
+  }
+
+  /** Resolves when `turn` is no longer `seen`. */
+  turned(seen: number): Promise<void> {
+    return this.#changes(POOL_WORD.turn, seen, LONG_MS)
+  }
+
+  /** There may be room: every thread in which flows wait looks. */
+  wake(): void {
+    Atomics.add(this.words, this.at + POOL_WORD.turn, 1)
+    Atomics.notify(this.words, this.at + POOL_WORD.turn)
+  }
+
+  async #changes(word: number, seen: number, ms: number): Promise<void> {
+    const wait = Atomics.waitAsync(this.words, this.at + word, seen, ms)
+    if (wait.async) await wait.value
   }
 }

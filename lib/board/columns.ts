@@ -24,6 +24,9 @@ export const REASONS = [
   'limit-rate',
   'limit-body-rate',
   'overload',
+  'no-route',
+  'queue-full',
+  'queue-timeout',
 ] as const
 export type Reason = (typeof REASONS)[number]
 
@@ -32,7 +35,7 @@ export const OVERLOADS = ['memory', 'descriptors'] as const
 export type Overload = (typeof OVERLOADS)[number]
 
 /** Why a flow was tried again. */
-export const RETRY_REASONS = ['connect-failed', 'connect-timeout', 'stale-connection'] as const
+export const RETRY_REASONS = ['connect-failed', 'connect-timeout', 'stale-connection', 'backend-closed'] as const
 export type RetryReason = (typeof RETRY_REASONS)[number]
 
 /** Why a TLS handshake with a client failed. */
@@ -72,6 +75,7 @@ export const SERVICE = columns({
   requests: CODE_CLASSES.length,
   errors: REASONS.length,
   retries: RETRY_REASONS.length,
+  retriesDenied: 1,
   handshakes: HANDSHAKES.length,
   handshakeFailures: HANDSHAKE_FAILURES.length,
   clientsUnknown: 1,

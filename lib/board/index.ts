@@ -1,5 +1,5 @@
-export { Board, RowBook } from './board.ts'
-export { BackendCell, ListenerCell, ServiceCell } from './cells.ts'
+export { Board, type Decision, RowBook } from './board.ts'
+export { ACCEPTS, BackendCell, ListenerCell, PoolCell, ServiceCell, WEIGHT_UNIT } from './cells.ts'
 export { Clients, type ClientTable, type Pace, paceOf, REFUSED, sharedTime, UNLIMITED } from './clients.ts'
 export {
   BACKEND,

@@ -2,18 +2,20 @@
 import { BACKEND, LISTENER, SERVICE } from './columns.ts'
 
 /** Room is fixed at start and generous: pages that are never touched cost nothing. */
-export const MAX_ROWS = { service: 4096, listener: 8192, backend: 16_384 } as const
+export const MAX_ROWS = { service: 4096, listener: 8192, backend: 16_384, pool: 8192 } as const
 export type RowKind = keyof typeof MAX_ROWS
 
 /** Words (Int32) of the rows that all threads share. A row is one cache line, so that rows don't fight over one. */
 export const ROW_WORDS = 16
 
 /** Words of a service row. */
-export const SERVICE_WORD = { epoch: 0, sequence: 1, active: 2 } as const
+export const SERVICE_WORD = { active: 0 } as const
 /** Words of a listener row. */
 export const LISTENER_WORD = { active: 0 } as const
 /** Words of a backend row. */
-export const BACKEND_WORD = { state: 0, weight: 1, active: 2 } as const
+export const BACKEND_WORD = { state: 0, accepts: 1, weight: 2, most: 3, active: 4, failures: 5 } as const
+/** Words of a pool row. `active`: the flows that wait in its queue. */
+export const POOL_WORD = { epoch: 0, sequence: 1, active: 2, ticket: 3, turn: 4 } as const
 /** Words of the one row of the appliance. */
 export const APPLIANCE_WORD = { overload: 0 } as const
 
@@ -22,25 +24,29 @@ export const SHARED = {
   service: 0,
   listener: MAX_ROWS.service * ROW_WORDS,
   backend: (MAX_ROWS.service + MAX_ROWS.listener) * ROW_WORDS,
-  appliance: (MAX_ROWS.service + MAX_ROWS.listener + MAX_ROWS.backend) * ROW_WORDS,
-  words: (MAX_ROWS.service + MAX_ROWS.listener + MAX_ROWS.backend + 1) * ROW_WORDS,
+  pool: (MAX_ROWS.service + MAX_ROWS.listener + MAX_ROWS.backend) * ROW_WORDS,
+  appliance: (MAX_ROWS.service + MAX_ROWS.listener + MAX_ROWS.backend + MAX_ROWS.pool) * ROW_WORDS,
+  words: (MAX_ROWS.service + MAX_ROWS.listener + MAX_ROWS.backend + MAX_ROWS.pool + 1) * ROW_WORDS,
 } as const
 
-/** Offsets in words of a thread's own share of the active counts, one word per row. */
+/** Offsets in words of a thread's own share of the active counts, one word per row, and of its longest waiting flow per pool. */
 export const SHARE = {
   service: 0,
   listener: MAX_ROWS.service,
   backend: MAX_ROWS.service + MAX_ROWS.listener,
-  words: MAX_ROWS.service + MAX_ROWS.listener + MAX_ROWS.backend,
+  pool: MAX_ROWS.service + MAX_ROWS.listener + MAX_ROWS.backend,
+  first: MAX_ROWS.service + MAX_ROWS.listener + MAX_ROWS.backend + MAX_ROWS.pool,
+  words: MAX_ROWS.service + MAX_ROWS.listener + MAX_ROWS.backend + 2 * MAX_ROWS.pool,
 } as const
 
-const WIDTH = { service: SERVICE.width, listener: LISTENER.width, backend: BACKEND.width } as const
+const WIDTH = { service: SERVICE.width, listener: LISTENER.width, backend: BACKEND.width, pool: 0 } as const
 
 /** Offsets in cells (Float64) of a thread's own totals. */
 export const TOTALS = {
   service: 0,
   listener: MAX_ROWS.service * WIDTH.service,
   backend: MAX_ROWS.service * WIDTH.service + MAX_ROWS.listener * WIDTH.listener,
+  pool: 0, // has none
   cells: MAX_ROWS.service * WIDTH.service + MAX_ROWS.listener * WIDTH.listener + MAX_ROWS.backend * WIDTH.backend,
   width: WIDTH,
 } as const

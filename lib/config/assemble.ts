@@ -3,6 +3,7 @@
 import type { Environment } from './environment.ts'
 import { type Found, findFiles, openSource } from './files.ts'
 import { readYaml } from './reader.ts'
+import { poolShape } from './schema.ts'
 import { type Finding, type Source, where } from './source.ts'
 import { type Branch, child, type Entry, itemsOf, merge, type Tree, textOf, withEntry, without } from './tree.ts'
 
@@ -34,6 +35,7 @@ export async function assemble(main: Source, mainPath: string, root: Tree, env: 
   const defaults = child(root, 'defaults')
   if (defaults?.kind === 'map')
     for (const [name, entry] of services) services.set(name, { ...entry, value: withDefaults(entry.value, defaults) })
+  for (const [name, entry] of services) services.set(name, { ...entry, value: withPools(entry.value) })
   const at = own?.at ?? root.at
   const value: Branch = { kind: 'map', entries: services, at: own?.value.at ?? root.at }
   return { ...assembly, root: withEntry(root, 'virtualServices', { at, value }) }
@@ -45,6 +47,19 @@ function withDefaults(service: Tree, defaults: Tree): Tree {
   const protocol = textOf(child(service, 'protocol') ?? child(defaults, 'protocol'))
   const plain = protocol === 'tcp' || protocol === 'udp' || protocol === 'http'
   return merge(plain ? without(defaults, 'tls') : defaults, service)
+}
+
+/** What a pool does not say is as its service says. */
+function withPools(service: Tree): Tree {
+  const pools = service.kind === 'map' ? service.entries.get('pools') : undefined
+  if (service.kind !== 'map' || pools?.value.kind !== 'map') return service
+  const shared = new Map([...service.entries].filter(([key]) => Object.hasOwn(poolShape, key)))
+  const entries = new Map<string, Entry>()
+  for (const [name, entry] of pools.value.entries) {
+    const base: Branch = { kind: 'map', entries: shared, at: entry.value.at }
+    entries.set(name, { ...entry, value: merge(base, entry.value) })
+  }
+  return withEntry(service, 'pools', { ...pools, value: { ...pools.value, entries } })
 }
 
 async function includedFiles(main: Source, mainPath: string, root: Branch, findings: Finding[]): Promise<Found[]> {

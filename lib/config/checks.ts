@@ -4,6 +4,7 @@
  */
 import { formatAddress, parseAddressRange } from '../core/index.ts'
 import { canonicalHost, checkListeners } from './listeners.ts'
+import { nearest } from './nearest.ts'
 import { durationMs } from './scalars.ts'
 import type { Finding, Place } from './source.ts'
 import { child, type Entry, itemsOf, type Tree, textOf } from './tree.ts'
@@ -23,8 +24,8 @@ export function check(root: Tree): Finding[] {
   for (const [name, entry] of services)
     for (const { at, path, message } of [
       ...checkTls(entry),
-      ...checkNames(entry.value),
-      ...checkTimes(child(entry.value, 'health')),
+      ...checkPools(entry),
+      ...checkRoutes(entry.value),
       ...checkProxyProtocol(entry.value),
       ...checkSendProxy(entry.value),
       ...checkFilters(entry.value),
@@ -60,20 +61,79 @@ function checkTls({ at, value: service }: Entry): Finding[] {
   return [{ at: tls.at, path: ['tls'], message: `protocol ${protocol} has no tls${meant}` }]
 }
 
-function checkNames(service: Tree): Finding[] {
+/** A service's own pool, then those under `pools`, with the path to each. */
+function poolsOf(service: Tree): (readonly [tree: Tree, path: readonly string[]])[] {
+  const pools = child(service, 'pools')
+  const named = pools?.kind === 'map' ? [...pools.entries] : []
+  return [[service, []], ...named.map(([name, { value }]) => [value, ['pools', name]] as const)]
+}
+
+function checkPools({ at, value: service }: Entry): Finding[] {
+  if (service.kind !== 'map') return []
   const findings: Finding[] = []
-  const seen = new Map<string, number>()
-  for (const [i, item] of itemsOf(child(service, 'backends')).entries()) {
-    const { name, at, path } = nameOf(item)
-    if (name === undefined) continue
-    const first = seen.get(name)
-    if (first === undefined) seen.set(name, i)
-    else {
-      const message = `the name ${name} is taken by backends[${first}]; give one of them another name`
-      findings.push({ at, path: ['backends', i, ...path], message })
-    }
+  const pools = poolsOf(service)
+  const own = child(service, 'backends')
+  if (own === undefined && !hasRoutes(service))
+    findings.push({ at, path: ['backends'], message: 'backends is missing: where flows go' })
+  if (own?.kind === 'list' && itemsOf(own).length === 0 && !hasRoutes(service))
+    findings.push({ at: own.at, path: ['backends'], message: 'at least one backend is needed' })
+  for (const [pool, path] of pools) {
+    findings.push(...checkTimes(child(pool, 'health')).map((each) => ({ ...each, path: [...path, ...each.path] })))
+    const sorry = child(pool, 'sorry')
+    const allDown = child(pool, 'allDown')
+    if (textOf(allDown) === 'sorry' && sorry === undefined)
+      findings.push({
+        at: allDown?.at ?? pool.at,
+        path: [...path, 'sorry'],
+        message: 'is missing: allDown sorry needs respond, redirect or backend there',
+      })
+    if (!isHttp(service))
+      for (const key of ['respond', 'redirect']) {
+        const answer = child(sorry, key)
+        if (answer !== undefined)
+          findings.push({ at: answer.at, path: [...path, 'sorry', key], message: 'needs protocol http or https' })
+      }
   }
+  return [...findings, ...checkNames(pools)]
+}
+
+/** The names of all backends of a service are different: `service/backend` is the name of one. */
+function checkNames(pools: ReturnType<typeof poolsOf>): Finding[] {
+  const findings: Finding[] = []
+  const seen = new Map<string, string>()
+  for (const [pool, where] of pools)
+    for (const [i, item] of itemsOf(child(pool, 'backends')).entries()) {
+      const { name, at, path } = nameOf(item)
+      if (name === undefined) continue
+      const first = seen.get(name)
+      if (first === undefined) seen.set(name, [...where, `backends[${i}]`].join('.'))
+      else {
+        const message = `the name ${name} is taken by ${first}; give one of them another name`
+        findings.push({ at, path: [...where, 'backends', i, ...path], message })
+      }
+    }
   return findings
+}
+
+const isHttp = (service: Tree): boolean => (textOf(child(service, 'protocol')) ?? 'http').startsWith('http')
+const hasRoutes = (service: Tree): boolean => itemsOf(child(service, 'routes')).length > 0
+
+/** Every route leads to a pool that is there. */
+function checkRoutes(service: Tree): Finding[] {
+  const routes = child(service, 'routes')
+  if (routes === undefined || itemsOf(routes).length === 0) return []
+  if (!isHttp(service)) return [{ at: routes.at, path: ['routes'], message: 'needs protocol http or https' }]
+  const pools = child(service, 'pools')
+  const names = pools?.kind === 'map' ? [...pools.entries.keys()] : []
+  return itemsOf(routes).flatMap((route, i) => {
+    const pool = child(route, 'pool')
+    const name = textOf(pool)
+    if (pool === undefined || name === undefined || names.includes(name)) return []
+    const near = nearest(name, names)
+    const known = names.length === 0 ? 'there are no pools' : `known: ${names.join(', ')}`
+    const message = `there is no pool ${name}; ${near === undefined ? known : `did you mean ${near}?`}`
+    return [{ at: pool.at, path: ['routes', i, 'pool'], message }]
+  })
 }
 
 function nameOf(backend: Tree): { name: string | undefined; at: Place; path: readonly string[] } {
@@ -136,6 +196,8 @@ function checkFilters(service: Tree): Finding[] {
   if (filters !== undefined && itemsOf(filters).length > 0)
     findings.push({ at: filters.at, path: ['filters'], message })
   if (paths !== undefined) findings.push({ at: paths.at, path: ['http', 'paths'], message })
+  const routes = child(service, 'routes')
+  if (routes !== undefined && itemsOf(routes).length > 0) findings.push({ at: routes.at, path: ['routes'], message })
   return findings
 }
 
@@ -161,9 +223,21 @@ export function warn(root: Tree): Finding[] {
     if (protocol !== 'http' && protocol !== 'https') {
       idle(['http'], `has no effect with protocol ${protocol}`)
       idle(['filters'], `has no effect with protocol ${protocol}`)
+      idle(['pools'], `has no effect with protocol ${protocol}`)
       for (const key of ['requestsPerClient', 'bodyRate', 'pipelined'])
         idle(['limits', key], `has no effect with protocol ${protocol}`)
     }
+    if (textOf(child(service, 'allDown')) !== 'sorry') idle(['sorry'], 'has no effect while allDown is not sorry')
+    const routed = new Set(itemsOf(child(service, 'routes')).map((route) => textOf(child(route, 'pool'))))
+    const pools = child(service, 'pools')
+    if (protocol.startsWith('http') && pools?.kind === 'map')
+      for (const [pool, { at }] of pools.entries)
+        if (!routed.has(pool))
+          findings.push({
+            at,
+            path: ['virtualServices', name, 'pools', pool],
+            message: 'has no effect: no route leads there',
+          })
     if (probe !== 'http' && probe !== 'https')
       for (const key of ['path', 'method', 'host', 'headers', 'expect', 'body'])
         idle(['health', key], `has no effect with type ${probe}`)

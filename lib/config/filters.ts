@@ -1,7 +1,7 @@
 /** The options of filters, routes, pools and of how paths are read: the declaration, as in schema.ts. */
 import { z } from 'zod'
 import { checkPattern } from './patterns.ts'
-import { cidr } from './scalars.ts'
+import { backendAddress, cidr } from './scalars.ts'
 
 const MAX_LIST = 256 // of names, rules, conditions: more belongs into an application
 
@@ -356,7 +356,23 @@ export const poolsShape = <Shape extends z.ZodRawShape>(shape: Shape) =>
       z.strictObject(shape),
     )
     .default({})
-    .describe('Further sets of backends, for `routes`.')
+    .describe('Further sets of backends, for `routes`. What a pool does not say is as the service says.')
+
+/** `sorry:` of a pool. */
+export const sorryShape = z
+  .strictObject({
+    respond: respond.optional().describe('A fixed answer (`http`, `https`).'),
+    redirect: z
+      .string()
+      .max(2048)
+      .regex(/^(?:https?:\/\/[^\s/?#]+)?\/[\x21-\x7e]*$/, 'is not a URL; write https://status.example/ or /sorry')
+      .optional()
+      .describe('A URL that clients are sent to with 302 (`http`, `https`).'),
+    backend: backendAddress().optional().describe('A backend that is not probed and gets all flows.'),
+  })
+  .superRefine(oneOf(['respond', 'redirect', 'backend']))
+  .optional()
+  .describe('What clients get with `allDown: sorry`.')
 
 /** `http.paths`. */
 export const pathsShape = z

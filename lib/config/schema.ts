@@ -4,7 +4,7 @@
  */
 import { isIP } from 'node:net'
 import { z } from 'zod'
-import { filtersShape, pathsShape } from './filters.ts'
+import { filtersShape, pathsShape, poolsShape, routesShape, sorryShape } from './filters.ts'
 import { limits, overload } from './limits.ts'
 import { backendAddress, cidr, duration, listenAddress, percentage, size, statusList } from './scalars.ts'
 
@@ -223,17 +223,22 @@ const backendObject = z.strictObject({
   weight: z.int().min(0).max(256).default(1).describe('Share of new flows; 0: none.'),
   admin: z.enum(['ready', 'drain', 'maintenance']).default('ready').describe('What the operator wants of it.'),
   sendProxy: z.enum(SEND_PROXY).optional().describe("Default: the service's."),
-  maxConnections: later('maxConnections'),
-  backup: z
-    .literal(false, { error: 'backup: true is not available yet' })
-    .default(false)
-    .describe('Used only when no other backend is eligible. Only `false` is available yet.'),
+  maxConnections: z
+    .int()
+    .min(0)
+    .max(1_000_000)
+    .default(0)
+    .describe(
+      'Requests (`http`, `https`) or connections in progress at once, over all data threads; more go elsewhere or wait in the `queue`. 0: no limit.',
+    ),
+  backup: z.boolean().default(false).describe('Used only while no other backend takes new flows.'),
 })
 
 const backend = z
   .union([backendAddress(), backendObject], { error: 'expected an address or { name, address, weight, … }' })
   .transform((value) => {
-    const row = 'host' in value ? { address: value, weight: 1, admin: 'ready' as const } : value
+    const row =
+      'host' in value ? { address: value, weight: 1, admin: 'ready' as const, maxConnections: 0, backup: false } : value
     const { host, port } = row.address
     return {
       name:
@@ -246,20 +251,16 @@ const backend = z
       port,
       weight: row.weight,
       admin: row.admin,
+      maxConnections: row.maxConnections,
+      backup: row.backup,
       ...('sendProxy' in row && row.sendProxy !== undefined ? { sendProxy: row.sendProxy } : {}),
     }
   })
 
-export const serviceShape = {
-  listen: z
-    .array(listenAddress())
-    .min(1, 'at least one address is needed')
-    .max(64)
-    .describe('Addresses and ports, or ranges of ports, to accept on.'),
-  protocol: words(['tcp', 'tls', 'udp', 'http', 'https'], ['tcp', 'tls', 'http', 'https']).describe(
-    'tcp: relayed. tls: terminated, then relayed. http, https: request by request.',
-  ),
-  tls: tls.optional().describe('Needed for `tls` and `https`.'),
+const backends = () => z.array(backend).max(4096)
+
+/** What a set of backends has: a service of its own, and each of its `pools`. */
+export const poolShape = {
   balance: words(
     ['round-robin', 'least-connections', 'least-load', 'least-time', 'random-two', 'hash'],
     ['round-robin', 'least-connections', 'random-two'],
@@ -290,6 +291,48 @@ export const serviceShape = {
     })
     .prefault({})
     .describe('What happens to flows on a backend that gets no new ones.'),
+  allDown: z
+    .enum(['fail', 'panic', 'sorry'])
+    .default('fail')
+    .describe(
+      'When no backend takes new flows. `fail`: 503, or the connection is closed. `panic`: all with `admin: ready` are used, ' +
+        'whatever their probes say. `sorry`: as `sorry` says.',
+    ),
+  sorry: sorryShape,
+  load: later('load'),
+  queue: z
+    .strictObject({
+      max: z
+        .int()
+        .min(0)
+        .max(1_000_000)
+        .default(1024)
+        .describe('Flows that wait at most; more are refused. 0: none waits.'),
+      timeout: duration({ min: '10ms' }).prefault('2s').describe('How long one waits at most.'),
+    })
+    .prefault({})
+    .describe(
+      'Flows that wait while every backend has its `maxConnections`, first come, first served. Else 503 and Retry-After.',
+    ),
+  slowStart: duration()
+    .prefault('0s')
+    .describe(
+      'Time in which the weight of a recovered backend rises from 10 % to all of it. Not at the start. 0: at once.',
+    ),
+  outliers: later('outliers'),
+}
+
+export const serviceShape = {
+  listen: z
+    .array(listenAddress())
+    .min(1, 'at least one address is needed')
+    .max(64)
+    .describe('Addresses and ports, or ranges of ports, to accept on.'),
+  protocol: words(['tcp', 'tls', 'udp', 'http', 'https'], ['tcp', 'tls', 'http', 'https']).describe(
+    'tcp: relayed. tls: terminated, then relayed. http, https: request by request.',
+  ),
+  tls: tls.optional().describe('Needed for `tls` and `https`.'),
+  ...poolShape,
   timeouts: timeouts.prefault({}).describe('Limits in time.'),
   limits: limits.prefault({}).describe('What clients may use, each and together.'),
   retries: z
@@ -299,10 +342,9 @@ export const serviceShape = {
     .default(2)
     .describe('Further tries of a flow or request on another backend, where a retry is safe.'),
   http: http.prefault({}).describe('Only for `http` and `https`.'),
-  allDown: words(['fail', 'panic', 'sorry'], ['fail'])
-    .default('fail')
-    .describe('When no backend is eligible. `fail`: 503, or the connection is closed.'),
-  backends: z.array(backend).min(1, 'at least one backend is needed').max(4096).describe('Where flows go.'),
+  backends: backends()
+    .default([])
+    .describe('Where flows go. With `routes` they get the requests that no route matches; without, they are needed.'),
   proxyProtocol: proxyProtocol.prefault({}).describe('Clients told by a PROXY header of load balancers in front.'),
   sendProxy: z
     .enum(SEND_PROXY)
@@ -312,12 +354,12 @@ export const serviceShape = {
         'its TLS handshake too. An HTTP connection to a backend then carries requests of one client connection only. Probes ' +
         'send no header: give `health.port` where a backend needs one.',
     ),
-  load: later('load'),
-  routes: later('routes'),
+  routes: routesShape,
+  pools: poolsShape({
+    ...poolShape,
+    backends: backends().min(1, 'at least one backend is needed').describe('Where flows go.'),
+  }),
   filters: filtersShape,
-  outliers: later('outliers'),
-  queue: later('queue'),
-  slowStart: later('slowStart'),
   datapath: later('datapath'),
 }
 
@@ -384,6 +426,7 @@ export const configSchema = z.strictObject({
 
 export type Config = z.output<typeof configSchema>
 export type ServiceConfig = Config['virtualServices'][string]
+export type PoolConfig = ServiceConfig['pools'][string]
 export type BackendConfig = ServiceConfig['backends'][number]
 export type HealthConfig = ServiceConfig['health']
 export type AccessLogConfig = Config['accessLog']

@@ -1,27 +1,27 @@
 /** What control tells a data thread of a virtual service, and the contract of what serves it. */
 import type { Clients, ServiceCell } from '../board/index.ts'
-import type { ServiceConfig } from '../config/index.ts'
+import type { PoolConfig, ServiceConfig } from '../config/index.ts'
 import type { DeadlineWheel, Logger } from '../core/index.ts'
-import type { Pool } from '../pool/index.ts'
+import type { Pool, Tier } from '../pool/index.ts'
 import type { AccessLog } from '../telemetry/index.ts'
 import type { Credentials } from '../tls/index.ts'
+import type { RetryBudget } from './retry-budget.ts'
 
 /** A virtual service, plain data: it is posted to every data thread. Rows are those of the board. */
 export interface ServiceView {
   readonly name: string
   readonly row: number
   readonly protocol: ServiceConfig['protocol']
-  readonly balance: ServiceConfig['balance']
   readonly listeners: readonly ListenerView[]
-  readonly backends: readonly BackendView[]
+  /** The service's own, and then those that `routes` name. */
+  readonly pools: readonly [PoolView, ...PoolView[]]
+  readonly routes: ServiceConfig['routes']
   readonly timeouts: ServiceConfig['timeouts']
   readonly http: ServiceConfig['http']
   readonly filters: ServiceConfig['filters']
   readonly proxyProtocol: ServiceConfig['proxyProtocol']
   readonly limits: ServiceConfig['limits']
   readonly retries: number
-  /** ms that flows are held while no backend has a first probe result. */
-  readonly startGrace: number
   readonly tls: TlsView | null
 }
 
@@ -38,24 +38,49 @@ export interface ListenerView {
   readonly port: number
 }
 
+/** A set of backends with a policy of its own. */
+export interface PoolView {
+  /** '': the service's own. */
+  readonly name: string
+  readonly row: number
+  readonly balance: PoolConfig['balance']
+  readonly backends: readonly BackendView[]
+  readonly queue: PoolConfig['queue']
+  readonly allDown: PoolConfig['allDown']
+  readonly sorry: PoolConfig['sorry']
+  /** ms that flows are held while no backend has a first probe result. */
+  readonly startGrace: number
+}
+
 export interface BackendView {
   readonly row: number
   readonly name: string
   readonly host: string
   readonly port: number
   readonly sendProxy: ServiceConfig['sendProxy']
+  readonly tier: Tier
+}
+
+/** A pool with what flows need of its view. */
+export interface ServicePool {
+  readonly pool: Pool
+  readonly view: PoolView
 }
 
 /** What the flows of a service share in one data thread. */
 export interface ServiceContext {
   readonly view: ServiceView
-  readonly pool: Pool
+  /** In the order of the view. */
+  readonly pools: readonly [ServicePool, ...ServicePool[]]
+  readonly retryBudget: RetryBudget
   readonly cell: ServiceCell
   /** null: no client is limited. */
   readonly clients: Clients | null
   readonly wheel: DeadlineWheel
   readonly accessLog: AccessLog
   readonly log: Logger
+  /** Flows under way. */
+  active: number
   /** No new flows: those in progress finish, idle connections close. */
   draining: boolean
   /** Every client connection, for drains and cuts. */

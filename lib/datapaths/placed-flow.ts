@@ -1,8 +1,9 @@
 /** What every flow does and leaves: it finds a backend, another one when a connect fails, and ends with one record. */
 import type { Reason, RetryReason } from '../board/index.ts'
-import type { Backend, Flow } from '../pool/index.ts'
+import { Deadline, type DeadlineOwner } from '../core/index.ts'
+import { type Backend, type Flow, FULL, type Pool, type Waiter } from '../pool/index.ts'
 import type { FlowRecord, Phase } from '../telemetry/index.ts'
-import type { ServiceContext } from './contract.ts'
+import type { ServiceContext, ServicePool } from './contract.ts'
 import { Dial } from './dial.ts'
 import type { Wire } from './wire.ts'
 
@@ -11,9 +12,23 @@ export interface Failure {
   readonly status: number
   readonly reason: Reason
   readonly detail: string
+  /** Seconds after which another try makes sense; absent: nobody knows. */
+  readonly retryAfter?: number
 }
 
 const NO_BACKEND: Failure = { status: 503, reason: 'no-backend', detail: 'no backend is available' }
+const QUEUE_FULL: Failure = {
+  status: 503,
+  reason: 'queue-full',
+  detail: 'every backend is busy, and too many requests wait already',
+  retryAfter: 1,
+}
+const QUEUE_TIMEOUT: Failure = {
+  status: 503,
+  reason: 'queue-timeout',
+  detail: 'every backend was busy for too long',
+  retryAfter: 1,
+}
 const CONNECT_FAILED: Failure = { status: 503, reason: 'connect-failed', detail: 'no backend could be reached' }
 const CONNECT_TIMEOUT: Failure = { status: 504, reason: 'connect-timeout', detail: 'no backend could be reached' }
 
@@ -25,6 +40,11 @@ export abstract class PlacedFlow implements Flow, FlowRecord {
   /** An idle connection died under the flow: from now on only new ones. */
   protected stale = false
   protected failure: Failure = NO_BACKEND
+  /** Where its backend comes from. */
+  protected place: ServicePool
+  #waiting: Turn | null = null
+  /** It is on a try that the budget pays. */
+  #budgeted = false
   #dial: Dial | null = null
   #tried: Set<Backend> | null = null
   /** When the first dial began; 0: none was needed yet. */
@@ -57,11 +77,13 @@ export abstract class PlacedFlow implements Flow, FlowRecord {
 
   constructor(context: ServiceContext, clientAddress: string, clientPort: number, id: string) {
     this.#context = context
+    this.place = context.pools[0]
     this.protocol = context.view.protocol
     this.service = context.view.name
     this.clientAddress = clientAddress
     this.clientPort = clientPort
     this.id = id
+    context.active++
   }
 
   /** Uses an idle connection to `backend`, if there is one; true: it is used. */
@@ -72,23 +94,64 @@ export abstract class PlacedFlow implements Flow, FlowRecord {
 
   /** Looks for a backend; waits for the first probe results where there are none yet, at most for the start grace. */
   protected seekBackend(): void {
-    const { pool, wheel, view } = this.#context
-    if (pool.undecided()) void this.#hold(wheel.now + view.startGrace)
-    else this.#place()
+    const { pool, view } = this.place
+    if (pool.undecided()) void this.#hold(this.#context.wheel.now + view.startGrace)
+    else this.#seek()
   }
 
   async #hold(until: number): Promise<void> {
-    const { pool, wheel } = this.#context
+    const { wheel } = this.#context
+    const { pool } = this.place
     while (!this.over && pool.undecided() && wheel.now < until) await pool.changed(until - wheel.now)
     if (this.over) return
     this.queueMs = performance.now() - this.begunAt
-    this.#place()
+    this.#seek()
   }
 
-  #place(): void {
-    const backend = this.#context.pool.pick(this, this.#tried)
-    if (backend === undefined) return this.onUnplaced()
-    backend.cell.begin()
+  #seek(): void {
+    const taken = this.place.pool.take(this, this.#tried)
+    if (taken === undefined) this.onUnplaced()
+    else if (taken === FULL) this.#wait()
+    else this.#use(taken)
+  }
+
+  /** Every backend is busy: waits for its turn. Those that failed may be tried again by then. */
+  #wait(): void {
+    const { pool } = this.place
+    this.#tried = null
+    this.phase = 'queue'
+    const since = performance.now()
+    this.#waiting = new Turn(
+      pool,
+      this.#context.wheel,
+      () => this.#onRoom(since),
+      () => {
+        this.#waiting = null
+        this.#unplaced(QUEUE_TIMEOUT)
+      },
+    )
+    const turn = this.#waiting
+    if (!turn.join()) this.#unplaced(QUEUE_FULL)
+  }
+
+  /** There may be room for it; true: it waits no longer. */
+  #onRoom(since: number): boolean {
+    const taken = this.place.pool.take(this, null, true)
+    if (taken === FULL) return false
+    this.#waiting?.leave()
+    this.#waiting = null
+    this.queueMs += performance.now() - since
+    if (taken === undefined) this.#unplaced(NO_BACKEND)
+    else this.#use(taken)
+    return true
+  }
+
+  #unplaced(failure: Failure): void {
+    this.failure = failure
+    this.onUnplaced()
+  }
+
+  #use(backend: Backend): void {
     this.backend = backend
     this.backendName = backend.name
     this.tries++
@@ -115,25 +178,44 @@ export abstract class PlacedFlow implements Flow, FlowRecord {
     return this.tries > this.#context.view.retries
   }
 
-  /** Gives the backend up and looks for one again; `leave` is not picked for this flow any more. */
+  /**
+   * Gives the backend up and looks for one again; `leave` is not picked for this flow any more. A connect that failed at
+   * once, or an idle connection that had died, cost the backend nothing and are free; the other tries need the budget.
+   */
   protected tryAnother(reason: RetryReason, leave: Backend | null): void {
+    if (!this.#mayTry(reason)) return this.onUnplaced()
     if (leave !== null) {
       this.#tried ??= new Set()
       this.#tried.add(leave)
     }
-    this.backend?.cell.end()
-    this.backend = null
+    this.#release()
     this.#context.cell.retry(reason)
-    this.#place()
+    this.#seek()
+  }
+
+  #mayTry(reason: RetryReason): boolean {
+    if (reason === 'connect-failed' || reason === 'stale-connection' || this.#budgeted) return true
+    const { retryBudget, active, cell } = this.#context
+    this.#budgeted = retryBudget.take(active)
+    if (!this.#budgeted) cell.retryDenied()
+    return this.#budgeted
+  }
+
+  #release(): void {
+    if (this.backend !== null) this.place.pool.release(this.backend)
+    this.backend = null
   }
 
   /** Gives back what the flow holds, counts it and writes its record; false: that was done before. */
   protected conclude(by: string, reason: Reason | '', now = performance.now()): boolean {
     if (this.over) return false
     this.over = true
-    const { cell, accessLog } = this.#context
+    const { cell, accessLog, retryBudget } = this.#context
+    this.#context.active--
     this.#dial?.cancel()
-    this.backend?.cell.end()
+    this.#waiting?.leave()
+    if (this.#budgeted) retryBudget.give()
+    this.#release()
     this.endedBy = by
     this.reason = reason
     if (reason === '') this.phase = 'done'
@@ -143,5 +225,38 @@ export abstract class PlacedFlow implements Flow, FlowRecord {
     if (reason !== '') cell.error(reason)
     accessLog.write(this)
     return true
+  }
+}
+
+/** A flow's turn in the queue of its pool, and the time that it may wait for it. */
+class Turn implements Waiter, DeadlineOwner {
+  readonly onRoom: () => boolean
+  readonly #pool: Pool
+  readonly #late: () => void
+  readonly #deadline: Deadline
+
+  constructor(pool: Pool, wheel: ServiceContext['wheel'], onRoom: () => boolean, late: () => void) {
+    this.#pool = pool
+    this.onRoom = onRoom
+    this.#late = late
+    this.#deadline = new Deadline(wheel, this)
+  }
+
+  /** False: as many wait as may. */
+  join(): boolean {
+    this.#deadline.set(this.#pool.queueTimeout)
+    if (this.#pool.queue.join(this)) return true
+    this.#deadline.release()
+    return false
+  }
+
+  leave(): void {
+    this.#deadline.release()
+    this.#pool.queue.leave(this)
+  }
+
+  onDeadline(): void {
+    this.leave()
+    this.#late()
   }
 }

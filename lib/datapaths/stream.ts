@@ -1,11 +1,11 @@
 /** The datapath of `tcp`, `tls`, `http` and `https` services in one data thread: listeners in front, sessions behind. */
-import { BackendCell, type Board, Clients, ListenerCell, ServiceCell } from '../board/index.ts'
+import { BackendCell, type Board, Clients, ListenerCell, PoolCell, ServiceCell } from '../board/index.ts'
 import { BalancerError, type DeadlineWheel, type Logger } from '../core/index.ts'
 import { policies } from '../policies/index.ts'
 import { Backend, Pool } from '../pool/index.ts'
 import type { AccessLog } from '../telemetry/index.ts'
 import { createServerContext } from '../tls/index.ts'
-import type { Datapath, ServiceContext, ServiceView, Session } from './contract.ts'
+import type { Datapath, PoolView, ServiceContext, ServicePool, ServiceView, Session } from './contract.ts'
 import { Gate, type Ticket } from './gate.ts'
 import { HttpContext } from './http/context.ts'
 import { H1Session } from './http/h1.ts'
@@ -13,6 +13,7 @@ import { turnAway } from './http/turn-away.ts'
 import { ProxyEngine } from './http-proxy/engine.ts'
 import { Listener, type ListenerTls } from './listener.ts'
 import { ProxyAcceptor } from './proxy-protocol/acceptor.ts'
+import { RetryBudget } from './retry-budget.ts'
 import { TcpSession } from './tcp/session.ts'
 import type { Wire } from './wire.ts'
 
@@ -37,23 +38,20 @@ export class StreamDatapath implements Datapath {
   constructor(view: ServiceView, tools: ThreadTools) {
     const { board, thread, wheel, accessLog, log } = tools
     const cell = new ServiceCell(board, thread, view.row)
-    const factory = policies.get(view.balance)
-    if (factory === undefined)
-      throw new BalancerError('CONFIG_INVALID', `service ${view.name}: there is no policy ${view.balance}`)
-    const backends = view.backends.map(
-      (b) => new Backend(b.name, b.host, b.port, new BackendCell(board, thread, b.row), b.sendProxy),
-    )
     const { limits } = view
+    const [own, ...others] = view.pools
     const limited = limits.connectionsPerClient > 0 || limits.requestsPerClient !== undefined
     const clients = limited ? new Clients(board.clients, thread, view.row) : null
     const context: ServiceContext = {
       view,
-      pool: new Pool(backends, cell, factory),
+      pools: [servicePool(view, own, tools), ...others.map((pool) => servicePool(view, pool, tools))],
+      retryBudget: new RetryBudget(),
       cell,
       clients,
       wheel,
       accessLog,
       log,
+      active: 0,
       draining: false,
       sessions: new Set<Session>(),
     }
@@ -136,4 +134,16 @@ export class StreamDatapath implements Datapath {
     this.#http?.close()
     this.#engine?.close()
   }
+}
+
+function servicePool({ name }: ServiceView, view: PoolView, { board, thread }: ThreadTools): ServicePool {
+  const policy = policies.get(view.balance)
+  if (policy === undefined)
+    throw new BalancerError('CONFIG_INVALID', `service ${name}: there is no policy ${view.balance}`)
+  const backends = view.backends.map(
+    ({ name, host, port, row, sendProxy, tier }) =>
+      new Backend(name, host, port, new BackendCell(board, thread, row), { sendProxy, tier }),
+  )
+  const cell = new PoolCell(board, thread, view.row)
+  return { view, pool: new Pool({ backends, cell, policy, queue: view.queue, panics: view.allDown === 'panic' }) }
 }

@@ -7,7 +7,7 @@ import { type CookieOptions, cookies } from './cookies.ts'
 import { type LocationOptions, rewriteLocation } from './location.ts'
 import { type RedirectOptions, redirect } from './redirect.ts'
 import { addRequestFields, removeRequestFields, setRequestFields } from './request-fields.ts'
-import { type RespondOptions, respond } from './respond.ts'
+import { fixedReply, type RespondOptions, respond } from './respond.ts'
 import { addResponseFields, removeResponseFields, setResponseFields } from './response-fields.ts'
 import { type RewriteOptions, rewritePath } from './rewrite-path.ts'
 
@@ -25,6 +25,7 @@ export {
   readTarget,
   type Target,
 } from './views.ts'
+export { fixedReply }
 
 type FieldValues = Readonly<Record<string, string>>
 

@@ -8,15 +8,19 @@ export interface RespondOptions {
   readonly body: string
 }
 
-export function respond({ status, fields, body }: RespondOptions): Filter {
+export function fixedReply({ status, fields, body }: RespondOptions): Reply {
   const rows = Object.entries(fields)
   const typed = rows.some(([name]) => name.toLowerCase() === 'content-type')
   const bytes = Buffer.from(body, 'utf8')
-  const reply: Reply = {
+  return {
     status,
     fields: body === '' || typed ? rows : [['Content-Type', 'text/plain; charset=utf-8'], ...rows],
     body: bytes.toString('latin1'),
     detail: null,
   }
+}
+
+export function respond(options: RespondOptions): Filter {
+  const reply = fixedReply(options)
   return { onRequest: () => reply }
 }

@@ -1,6 +1,8 @@
 /** Smooth weighted round robin, exact over all data threads: (5,1,1) gives a a b a c a a. */
 import type { Backend, Flow, Policy, PolicyTools } from '../pool/index.ts'
 
+const UNIT = 100 // weights have steps of a hundredth
+const MAX_TURNS = 1 << 20 // of a schedule; beyond that shares are rounded
 const MAX_STEPS = 4_000_000 // backends × schedule length that is laid out smoothly in a few ms
 
 const gcd = (a: number, b: number): number => (b === 0 ? a : gcd(b, a % b))
@@ -10,8 +12,7 @@ const gcd = (a: number, b: number): number => (b === 0 ? a : gcd(b, a % b))
  * lowers it by the sum. A turn is as long as the sum of the weights over their common divisor.
  */
 export function smoothSchedule(weights: readonly number[]): Uint16Array {
-  const divisor = weights.reduce(gcd, 0) || 1
-  const steps = weights.map((weight) => weight / divisor)
+  const steps = stepsOf(weights.map((weight) => Math.round(weight * UNIT)))
   const length = steps.reduce((sum, step) => sum + step, 0)
   const schedule = new Uint16Array(length)
   if (length * steps.length > MAX_STEPS) return spreadSchedule(steps, schedule)
@@ -26,6 +27,14 @@ export function smoothSchedule(weights: readonly number[]): Uint16Array {
     schedule[turn] = best
   }
   return schedule
+}
+
+/** In lowest terms. */
+function stepsOf(units: readonly number[]): number[] {
+  const divisor = units.reduce(gcd, 0) || 1
+  const sum = units.reduce((total, n) => total + n, 0) / divisor
+  const scale = sum > MAX_TURNS ? MAX_TURNS / sum : 1
+  return units.map((n) => Math.max(1, Math.round((n / divisor) * scale)))
 }
 
 /** The same shares for very large pools, each backend's turns spread evenly: O(length), by a counting sort. */

@@ -4,6 +4,14 @@ import type { BackendCell } from '../board/index.ts'
 /** A version of the PROXY protocol, or none. */
 export type SendProxy = 'off' | 'v1' | 'v2'
 
+/** When it is used: `backup` while no primary takes new flows, `sorry` while no backup does either. */
+export type Tier = 'primary' | 'backup' | 'sorry'
+
+export interface BackendOptions {
+  readonly sendProxy?: SendProxy
+  readonly tier?: Tier
+}
+
 export class Backend {
   readonly name: string
   readonly host: string
@@ -11,14 +19,24 @@ export class Backend {
   readonly cell: BackendCell
   /** The PROXY header that its connections begin with. */
   readonly sendProxy: SendProxy
-  /** Effective weight when the eligible snapshot was built, 1..256. */
+  readonly tier: Tier
+  /** Effective weight when the eligible snapshot was built, 0.01..256. */
   weight = 1
+  /** The most flows at once when the eligible snapshot was built; 0: no limit. */
+  most = 0
 
-  constructor(name: string, host: string, port: number, cell: BackendCell, sendProxy: SendProxy = 'off') {
+  constructor(
+    name: string,
+    host: string,
+    port: number,
+    cell: BackendCell,
+    { sendProxy = 'off', tier = 'primary' }: BackendOptions = {},
+  ) {
     this.name = name
     this.host = host
     this.port = port
     this.cell = cell
     this.sendProxy = sendProxy
+    this.tier = tier
   }
 }

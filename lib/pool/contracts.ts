@@ -9,7 +9,7 @@ export interface Flow {
 
 /** Balances over eligible backends: never asks whether one is available. */
 export interface Policy {
-  /** The eligible backends changed: each is up and has a weight above 0. */
+  /** The eligible backends changed: each takes new flows and has a weight above 0. */
   rebuild(eligible: readonly Backend[]): void
   /** One of the eligible that is not in `avoid`; undefined only when there is none. */
   pick(flow: Flow, avoid: ReadonlySet<Backend> | null): Backend | undefined

@@ -1,14 +1,17 @@
-export { Backend } from './backend.ts'
+export { Backend, type BackendOptions, type SendProxy, type Tier } from './backend.ts'
 export type { Flow, Policy, PolicyFactory, PolicyTools } from './contracts.ts'
-export { Pool } from './pool.ts'
+export { FULL, Pool, type PoolOptions } from './pool.ts'
+export { Queue, type QueueLimits, type Waiter } from './queue.ts'
 export {
+  acceptsOf,
   BACKEND_STATES,
   type BackendState,
   CAUSES,
   type Cause,
   type Facts,
+  NO_FACTS,
   stateFromNumber,
   stateOf,
   stateToNumber,
-  takesNewFlows,
+  type Wish,
 } from './state.ts'

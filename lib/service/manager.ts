@@ -4,10 +4,11 @@ import { setFlagsFromString } from 'node:v8'
 import { Board, RowBook } from '../board/index.ts'
 import type { Config, ServiceConfig } from '../config/index.ts'
 import { BalancerError, type Clock, formatAddress, type Logger } from '../core/index.ts'
-import type { ListenerView, ServiceView } from '../datapaths/index.ts'
+import type { BackendView, ListenerView, PoolView, ServiceView } from '../datapaths/index.ts'
 import { type Credentials, loadCredentials, newTicketKeys } from '../tls/index.ts'
 import { descriptorMeans, MemoryUse, memoryMeans } from './means.ts'
 import { OverloadWatch } from './overload.ts'
+import { membersOf, poolsOf, sizeOf } from './pools.ts'
 import { type Claim, claimPort } from './ports.ts'
 import { Threads } from './threads.ts'
 import { BackendTracker, type StateChange } from './tracker.ts'
@@ -79,11 +80,11 @@ export class Manager {
     const { config, clock, log, onHopeless } = this.#options
     const claims: Claim[] = []
     try {
-      const total = Object.values(config.virtualServices).reduce((sum, service) => sum + service.backends.length, 0)
+      const total = Object.values(config.virtualServices).reduce((sum, service) => sum + sizeOf(service), 0)
       let index = 0
       for (const [name, service] of Object.entries(config.virtualServices)) {
         const running = await this.#prepare(name, service, claims, index, total)
-        index += service.backends.length
+        index += sizeOf(service)
         this.#services.set(name, running)
       }
     } finally {
@@ -172,46 +173,55 @@ export class Manager {
         })
       }
     }
-    const trackers = service.backends.map(
-      (backend, i) =>
-        new BackendTracker({
+    const pools = poolsOf(service)
+    const trackers: BackendTracker[] = []
+    const poolViews: PoolView[] = []
+    for (const [poolName, pool] of pools) {
+      const poolRow = this.#rows.row('pool', `${name} ${poolName}`)
+      const backends: BackendView[] = []
+      for (const { backend, tier, health } of membersOf(pool)) {
+        const tracker = new BackendTracker({
           service: name,
-          serviceRow: row,
+          pool: poolName,
+          poolRow,
           backend,
+          tier,
           row: this.#rows.row('backend', `${name}/${backend.name}`),
-          health: service.health,
-          drainTimeoutMs: service.drain.timeout,
+          health,
+          drainTimeoutMs: pool.drain.timeout,
+          slowStartMs: pool.slowStart,
           board: this.board,
           clock,
           log,
-          index: index + i,
+          index: index + trackers.length,
           total,
           onDeadline: () => this.#threads?.broadcast({ type: 'cut', service: name, backend: backend.name }),
           onChange: (change) => {
             for (const listener of this.#listeners) listener(change)
           },
-        }),
-    )
+        })
+        const { row, host, port } = tracker
+        trackers.push(tracker)
+        backends.push({ row, name: backend.name, host, port, tier, sendProxy: backend.sendProxy ?? service.sendProxy })
+      }
+      const { balance, queue, allDown, sorry } = pool
+      const { startGrace } = pool.health
+      poolViews.push({ name: poolName, row: poolRow, balance, backends, queue, allDown, sorry, startGrace })
+    }
+    const [own, ...others] = poolViews as [PoolView, ...PoolView[]]
     const view: ServiceView = {
       name,
       row,
       protocol: service.protocol,
-      balance: service.balance,
       listeners,
-      backends: trackers.map(({ row, name, host, port }, i) => ({
-        row,
-        name,
-        host,
-        port,
-        sendProxy: service.backends[i]?.sendProxy ?? service.sendProxy,
-      })),
+      pools: [own, ...others],
+      routes: service.routes,
       proxyProtocol: service.proxyProtocol,
       limits: service.limits,
       timeouts: service.timeouts,
       http: service.http,
       filters: service.filters,
       retries: service.retries,
-      startGrace: service.health.startGrace,
       tls:
         credentials === null
           ? null

@@ -1,18 +1,33 @@
 /** Follows one backend in the control thread: keeps its facts, decides its state, and publishes each flip with its cause. */
-import type { Board } from '../board/index.ts'
+import { type Board, WEIGHT_UNIT } from '../board/index.ts'
 import type { BackendConfig, HealthConfig } from '../config/index.ts'
 import type { Clock, Logger } from '../core/index.ts'
-import { type BackendState, type Cause, type Facts, stateOf, stateToNumber } from '../pool/index.ts'
+import {
+  acceptsOf,
+  type BackendState,
+  type Cause,
+  type Facts,
+  NO_FACTS,
+  stateOf,
+  stateToNumber,
+  type Tier,
+} from '../pool/index.ts'
 import { createProbe, type ProbeReason, type ProbeRecord, ProbeRunner, spreadStart } from '../probes/index.ts'
 import { DurationHistogram } from '../telemetry/index.ts'
+import { SlowStart } from './slow-start.ts'
 
 export interface TrackerOptions {
   readonly service: string
-  readonly serviceRow: number
+  /** '': the service's own. */
+  readonly pool: string
+  readonly poolRow: number
   readonly backend: BackendConfig
+  readonly tier: Tier
   readonly row: number
   readonly health: HealthConfig
   readonly drainTimeoutMs: number
+  /** Time in which its weight rises after a recovery. */
+  readonly slowStartMs: number
   readonly board: Board
   readonly clock: Clock
   readonly log: Logger
@@ -42,10 +57,15 @@ export type ProbeCounts = ReadonlyMap<ProbeReason | 'pass', number>
 
 export class BackendTracker {
   readonly service: string
+  /** '': the service's own. */
+  readonly pool: string
+  readonly tier: Tier
   readonly name: string
   readonly host: string
   readonly port: number
+  /** As configured. */
   readonly weight: number
+  readonly probeType: HealthConfig['type']
   readonly row: number
   /** ms since the epoch of the last flip. */
   since: number
@@ -58,6 +78,7 @@ export class BackendTracker {
   #facts: Facts
   #state: BackendState
   #cutFor: number | null = null
+  #slowStart: SlowStart | null = null
   readonly #options: TrackerOptions
   readonly #runner: ProbeRunner | null
   readonly #probeCounts = new Map<ProbeReason | 'pass', number>()
@@ -67,6 +88,9 @@ export class BackendTracker {
     const { service, backend, row, health, clock } = options
     this.#options = options
     this.service = service
+    this.pool = options.pool
+    this.tier = options.tier
+    this.probeType = health.type
     this.name = backend.name
     this.host = backend.host
     this.port = backend.port
@@ -74,7 +98,7 @@ export class BackendTracker {
     this.row = row
     this.since = clock.wall()
     const probe = createProbe(health)
-    this.#facts = { health: probe === null ? 'passing' : 'unknown', admin: backend.admin, busy: false }
+    this.#facts = { ...NO_FACTS, health: probe === null ? 'passing' : 'unknown', admin: backend.admin }
     this.#state = stateOf(this.#facts)
     if (probe === null) this.why = 'no probe is configured'
     if (backend.admin !== 'ready') this.why = `admin: ${backend.admin} in the configuration`
@@ -119,6 +143,16 @@ export class BackendTracker {
     return this.#options.board.active('backend', this.row)
   }
 
+  /** What its weight counts at present, 0..256. */
+  get effectiveWeight(): number {
+    return Math.round(this.weight * WEIGHT_UNIT * (this.#slowStart?.share ?? 1)) / WEIGHT_UNIT
+  }
+
+  /** The most flows at once; 0: no limit. */
+  get maxConnections(): number {
+    return this.#options.backend.maxConnections
+  }
+
   start(): void {
     this.#runner?.start()
   }
@@ -129,6 +163,7 @@ export class BackendTracker {
 
   /** Looks whether flows are left, and whether the drain's time is up. Called a few times a second. */
   tick(): void {
+    this.#ramp()
     if (this.#state !== 'draining' && this.#facts.health === 'passing' && this.#facts.admin === 'ready') return
     const busy = this.active > 0
     if (busy !== this.#facts.busy)
@@ -156,6 +191,9 @@ export class BackendTracker {
     if (state === before) return
     this.#state = state
     this.cause = cause
+    const { slowStartMs, clock } = this.#options
+    const recovers = state === 'up' && before !== 'unknown' && slowStartMs > 0
+    this.#slowStart = recovers ? new SlowStart(clock, slowStartMs) : null
     if (cause !== 'drain-ended') this.why = why
     this.since = this.#options.clock.wall()
     // Each drain has its own time: what was left of an earlier one is void.
@@ -173,8 +211,20 @@ export class BackendTracker {
   }
 
   #publish(): void {
-    const { board, serviceRow } = this.#options
-    board.publish(this.row, serviceRow, stateToNumber(this.#state), this.weight)
+    const { board, poolRow, backend } = this.#options
+    board.publish(this.row, poolRow, {
+      state: stateToNumber(this.#state),
+      accepts: acceptsOf(this.#facts),
+      weight: Math.round(this.effectiveWeight * WEIGHT_UNIT),
+      most: backend.maxConnections,
+    })
+  }
+
+  /** The next step of the slow start, when it is time. */
+  #ramp(): void {
+    if (this.#slowStart?.rise() !== true) return
+    if (this.#slowStart.share === 1) this.#slowStart = null
+    this.#publish()
   }
 
   #count(result: ProbeRecord): void {

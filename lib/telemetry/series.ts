@@ -28,6 +28,7 @@ export interface ServiceSource {
   readonly row: number
   readonly protocol: string
   readonly listeners: readonly ListenerSource[]
+  readonly pools: readonly { readonly row: number }[]
   readonly backends: readonly BackendSource[]
   /** End of the certificate's validity in wall-clock milliseconds; null: no TLS. */
   readonly certificateNotAfter: number | null
@@ -43,7 +44,8 @@ export interface BackendSource {
   readonly name: string
   readonly row: number
   readonly state: string
-  readonly weight: number
+  /** What counts at present. */
+  readonly effectiveWeight: number
   /** `from to cause` → how often. */
   readonly changes: ReadonlyMap<string, number>
   /** `pass` or the reason of a failure → how often. */
@@ -118,6 +120,23 @@ const OF_SERVICE: readonly Family<ServiceSource>[] = [
     help: 'Further tries of a request or flow, by the reason for the try.',
     type: 'counter',
     samples: counts('service', SERVICE.at.retries, RETRY_REASONS, 'reason'),
+  },
+  {
+    name: 'evenkeel_retries_denied_total',
+    help: 'Further tries that the retry budget did not allow.',
+    type: 'counter',
+    samples: total('service', SERVICE.at.retriesDenied),
+  },
+  {
+    name: 'evenkeel_queue_length',
+    help: 'Requests and flows that wait for a backend with room.',
+    type: 'gauge',
+    samples: (name, of, { pools }, { board }) =>
+      line(
+        name,
+        of,
+        pools.reduce((sum, { row }) => sum + board.active('pool', row), 0),
+      ),
   },
   {
     name: 'evenkeel_bytes_total',
@@ -234,7 +253,7 @@ const OF_BACKEND: readonly Family<BackendSource>[] = [
     name: 'evenkeel_backend_weight',
     help: 'Effective weight of a backend.',
     type: 'gauge',
-    samples: (name, of, { weight }) => line(name, of, weight),
+    samples: (name, of, { effectiveWeight }) => line(name, of, effectiveWeight),
   },
   {
     name: 'evenkeel_backend_draining_flows',

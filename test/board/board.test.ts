@@ -1,6 +1,7 @@
 /** The board in one thread: rows apart from each other, waiting for a change, memory, and the book of rows. */
 import t from 'tap'
 import {
+  ACCEPTS,
   BACKEND,
   BackendCell,
   Board,
@@ -10,6 +11,7 @@ import {
   LISTENER,
   ListenerCell,
   MAX_ROWS,
+  PoolCell,
   REASONS,
   RETRY_REASONS,
   RowBook,
@@ -144,48 +146,50 @@ t.test('an observation goes into the first bucket whose bound it does not pass, 
   t.end()
 })
 
-t.test('publishing tells state and weight of a backend, and wakes those who wait for its service', async (t) => {
+t.test('publishing tells what was decided of a backend, and wakes those who wait for its pool', async (t) => {
   const board = new Board(1)
-  const service = new ServiceCell(board, 0, 2)
+  const pool = new PoolCell(board, 0, 2)
   const backend = new BackendCell(board, 0, 7)
-  const seen = service.epoch()
-  const waiting = [service.changed(seen, 60_000), service.changed(seen, 60_000)]
-  board.publish(7, 2, 3, 128)
+  const seen = pool.epoch()
+  const waiting = [pool.changed(seen, 60_000), pool.changed(seen, 60_000)]
+  board.publish(7, 2, { state: 3, accepts: ACCEPTS.bound, weight: 12_800, most: 9 })
   await within(Promise.all(waiting), 'both to be woken')
   t.equal(backend.state(), 3)
+  t.equal(backend.accepts(), ACCEPTS.bound)
   t.equal(backend.weight(), 128)
-  t.not(service.epoch(), seen)
-  await within(service.changed(seen, 60_000), 'one who comes too late')
+  t.equal(backend.most(), 9)
+  t.not(pool.epoch(), seen)
+  await within(pool.changed(seen, 60_000), 'one who comes too late')
 })
 
-t.test('a change wakes those who wait for its service, and nobody else', async (t) => {
+t.test('a change wakes those who wait for its pool, and nobody else', async (t) => {
   const board = new Board(1)
   const woken: number[] = []
   const waiting = [1, 2, 3].map(async (row) => {
-    const service = new ServiceCell(board, 0, row)
-    await service.changed(service.epoch(), 60_000)
+    const pool = new PoolCell(board, 0, row)
+    await pool.changed(pool.epoch(), 60_000)
     woken.push(row)
   })
-  board.publish(7, 1, 1, 1)
-  board.publish(8, 3, 1, 1)
-  await within(Promise.all([waiting[0], waiting[2]]), 'the wake-up of services 1 and 3')
+  board.publish(7, 1, { state: 1, accepts: 1, weight: 1, most: 0 })
+  board.publish(8, 3, { state: 1, accepts: 1, weight: 1, most: 0 })
+  await within(Promise.all([waiting[0], waiting[2]]), 'the wake-up of pools 1 and 3')
   t.same(woken.sort(), [1, 3])
-  board.publish(9, 2, 1, 1)
-  await within(Promise.all(waiting), 'the wake-up of service 2')
+  board.publish(9, 2, { state: 1, accepts: 1, weight: 1, most: 0 })
+  await within(Promise.all(waiting), 'the wake-up of pool 2')
 })
 
 t.test('who waits for a change that does not come is told when the time is up', async (t) => {
-  const service = new ServiceCell(new Board(1), 0, 0)
+  const pool = new PoolCell(new Board(1), 0, 0)
   const begun = performance.now()
-  await within(service.changed(service.epoch(), 30), 'the end of the wait')
+  await within(pool.changed(pool.epoch(), 30), 'the end of the wait')
   t.ok(performance.now() - begun >= 29)
 })
 
 t.test('a change from another view of the board wakes those who wait', async (t) => {
   const board = new Board(1)
-  const service = new ServiceCell(board, 0, 0)
-  const waiting = service.changed(service.epoch(), 60_000)
-  new Board(1, board.buffer).publish(0, 0, 1, 1)
+  const pool = new PoolCell(board, 0, 0)
+  const waiting = pool.changed(pool.epoch(), 60_000)
+  new Board(1, board.buffer).publish(0, 0, { state: 1, accepts: 1, weight: 1, most: 0 })
   await within(waiting, 'the wake-up')
   t.pass('woken')
 })

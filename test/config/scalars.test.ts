@@ -123,7 +123,9 @@ t.test('address blocks', async (t) => {
 
 t.test('backends have an IP address and one port', async (t) => {
   const { backends } = (await a('http', '{}')) ?? { backends: [] }
-  t.strictSame(backends, [{ name: '127.0.0.1:1', host: '127.0.0.1', port: 1, weight: 1, admin: 'ready' }])
+  t.strictSame(backends, [
+    { name: '127.0.0.1:1', host: '127.0.0.1', port: 1, weight: 1, admin: 'ready', maxConnections: 0, backup: false },
+  ])
   for (const text of [
     '10.0.0.1',
     '10.0.0.1:0',

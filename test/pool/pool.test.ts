@@ -1,7 +1,7 @@
 /** The pool: what its policy sees, when it looks anew, and when nothing is decided yet. */
 import fc from 'fast-check'
 import t from 'tap'
-import { BackendCell, Board, ServiceCell } from '../../lib/board/index.ts'
+import { ACCEPTS, BackendCell, Board, PoolCell, WEIGHT_UNIT } from '../../lib/board/index.ts'
 import {
   BACKEND_STATES,
   Backend,
@@ -15,7 +15,7 @@ import {
 import { within } from '../support/eventually.ts'
 
 const FLOW: Flow = { clientAddress: '10.0.0.1' }
-const SERVICE_ROW = 1
+const POOL_ROW = 1
 
 /** A policy that notes what it is shown, and picks the first that it may. */
 class FirstOne implements Policy {
@@ -34,6 +34,16 @@ class FirstOne implements Policy {
   }
 }
 
+/** What a flow gets that ends at once. */
+function taken(pool: Pool): Backend | 'full' | undefined {
+  const backend = pool.take(FLOW, null)
+  if (backend instanceof Backend) pool.release(backend)
+  return backend
+}
+
+const nameOf = (backend: ReturnType<typeof taken>): string | undefined =>
+  backend instanceof Backend ? backend.name : backend
+
 /** A pool of backends a, b, … with rows of their own on a fresh board. */
 function rig(size: number) {
   const board = new Board(1)
@@ -43,13 +53,21 @@ function rig(size: number) {
     { length: size },
     (_, i) => new Backend(String.fromCharCode(97 + i), '127.0.0.1', 80, new BackendCell(board, 0, i)),
   )
-  const cell = new ServiceCell(board, 0, SERVICE_ROW)
-  const pool = new Pool(backends, cell, (given) => {
-    tools.push(given)
-    return policy
+  const cell = new PoolCell(board, 0, POOL_ROW)
+  const pool = new Pool({
+    backends,
+    cell,
+    policy: (given) => {
+      tools.push(given)
+      return policy
+    },
+    queue: { max: 10, timeout: 1000 },
+    panics: false,
   })
-  const publish = (row: number, state: BackendState, weight = 1): void =>
-    board.publish(row, SERVICE_ROW, stateToNumber(state), weight)
+  const publish = (row: number, state: BackendState, weight = 1): void => {
+    const accepts = state === 'up' ? ACCEPTS.new | ACCEPTS.bound : 0
+    board.publish(row, POOL_ROW, { state: stateToNumber(state), accepts, weight: weight * WEIGHT_UNIT, most: 0 })
+  }
   return { board, policy, backends, pool, publish, tools, cell }
 }
 
@@ -58,7 +76,7 @@ t.test('the policy sees those that are up with a weight above 0, in order, with 
   for (const [row, state] of BACKEND_STATES.entries()) publish(row, state, 10 + row)
   publish(5, 'up', 0)
   publish(6, 'up', 256)
-  t.equal(pool.pick(FLOW, null)?.name, 'b')
+  t.equal(nameOf(taken(pool)), 'b')
   t.same(policy.shown, [
     [
       { name: 'b', weight: 11 },
@@ -71,26 +89,26 @@ t.test('the policy sees those that are up with a weight above 0, in order, with 
 t.test('a change is seen by the next pick; without one the policy is not built anew', (t) => {
   const { pool, policy, publish } = rig(3)
   for (const row of [0, 1, 2]) publish(row, 'up')
-  for (let i = 0; i < 10; i++) pool.pick(FLOW, null)
+  for (let i = 0; i < 10; i++) taken(pool)
   t.equal(policy.shown.length, 1)
   publish(0, 'draining')
-  t.equal(pool.pick(FLOW, null)?.name, 'b')
+  t.equal(nameOf(taken(pool)), 'b')
   publish(1, 'down')
   publish(2, 'up', 7)
-  t.equal(pool.pick(FLOW, null)?.name, 'c')
+  t.equal(nameOf(taken(pool)), 'c')
   t.same(policy.shown.at(-1), [{ name: 'c', weight: 7 }])
   t.equal(policy.shown.length, 3)
   publish(0, 'up')
-  t.equal(pool.pick(FLOW, null)?.name, 'a')
+  t.equal(nameOf(taken(pool)), 'a')
   t.end()
 })
 
-t.test('a change of another service does not concern it', (t) => {
+t.test('a change of another pool does not concern it', (t) => {
   const { board, pool, policy, publish } = rig(2)
   publish(0, 'up')
-  pool.pick(FLOW, null)
-  board.publish(9, SERVICE_ROW + 1, stateToNumber('up'), 1)
-  pool.pick(FLOW, null)
+  taken(pool)
+  board.publish(9, POOL_ROW + 1, { state: stateToNumber('up'), accepts: ACCEPTS.new, weight: WEIGHT_UNIT, most: 0 })
+  taken(pool)
   t.equal(policy.shown.length, 1)
   t.end()
 })
@@ -98,10 +116,10 @@ t.test('a change of another service does not concern it', (t) => {
 t.test('none is picked while none is eligible, and the policy is not asked', (t) => {
   const { pool, policy, publish } = rig(2)
   policy.pick = () => t.fail('asked') as never
-  t.equal(pool.pick(FLOW, null), undefined)
+  t.equal(taken(pool), undefined)
   publish(0, 'down')
   publish(1, 'up', 0)
-  t.equal(pool.pick(FLOW, null), undefined)
+  t.equal(taken(pool), undefined)
   t.same(policy.names, [])
   t.end()
 })
@@ -133,7 +151,7 @@ t.test('who waits for a change after a look gets the next one', async (t) => {
   await within(pool.changed(60_000), 'a change that came before the wait')
 })
 
-t.test('the sequence of the service is what its policies count by, and never negative', (t) => {
+t.test('the sequence of the pool is what its policies count by, and never negative', (t) => {
   const { tools, cell, board } = rig(1)
   const next = tools[0]?.next ?? (() => -1)
   t.same([next(), next(), next()], [0, 1, 2])
@@ -167,7 +185,7 @@ t.test('whatever is published in whatever order, the policy sees the eligible an
         const undecided =
           eligible.length === 0 && backends.some((_, i) => (known.get(i)?.state ?? 'unknown') === 'unknown')
         if (pool.undecided() !== undecided) return false
-        const picked = pool.pick(FLOW, null)
+        const picked = taken(pool)
         if (picked !== (eligible[0] === undefined ? undefined : backends[eligible[0]])) return false
         const seen = policy.shown.at(-1)
         if (

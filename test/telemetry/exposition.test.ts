@@ -24,7 +24,16 @@ const PROCESS = {
 
 function backend(name: string, row: number, more: Partial<BackendSource> = {}): BackendSource {
   const probeDurations = new DurationHistogram()
-  return { name, row, state: 'up', weight: 1, changes: new Map(), probeCounts: new Map(), probeDurations, ...more }
+  return {
+    name,
+    row,
+    state: 'up',
+    effectiveWeight: 1,
+    changes: new Map(),
+    probeCounts: new Map(),
+    probeDurations,
+    ...more,
+  }
 }
 
 const service = (more: Partial<ServiceSource> = {}): ServiceSource => ({
@@ -32,6 +41,7 @@ const service = (more: Partial<ServiceSource> = {}): ServiceSource => ({
   row: 0,
   protocol: 'http',
   listeners: [{ name: '127.0.0.1:80', row: 0 }],
+  pools: [{ row: 0 }],
   backends: [backend('b1', 0)],
   certificateNotAfter: null,
   ...more,
@@ -102,7 +112,7 @@ t.test('the state of a backend is one-hot, its changes and probes have their lab
   for (const seconds of [0.0005, 0.003, 120]) probeDurations.observe(seconds)
   const draining = backend('b1', 0, {
     state: 'draining',
-    weight: 7,
+    effectiveWeight: 7,
     changes: new Map([['up draining probe', 2]]),
     probeCounts: new Map([
       ['pass', 5],

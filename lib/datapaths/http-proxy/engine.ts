@@ -27,8 +27,8 @@ export class ProxyEngine {
     const { http } = context.view
     this.context = context
     this.answerBytes = http.maxHead + START_LINE
-    for (const backend of context.pool.backends)
-      this.#agents.set(backend, new BackendAgent(http.maxIdleBackendConnections))
+    for (const { pool } of context.pools)
+      for (const backend of pool.backends) this.#agents.set(backend, new BackendAgent(http.maxIdleBackendConnections))
     // Times and Host are looked after by the session and by request.ts: so that they are logged and answered as by the other engine.
     this.#server = createServer({
       ServerResponse: Answer,

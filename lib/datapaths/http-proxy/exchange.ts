@@ -85,7 +85,6 @@ export class ProxyExchange extends PlacedFlow implements Responder, BodyOwner, R
     this.#body = new RequestBody(req, chunked || length > 0, !chunked, limit, this)
     res.on('finish', () => this.#finished())
     res.on('drain', () => this.onClientFlushed())
-    engine.context.active++
   }
 
   get requestDone(): boolean {
@@ -107,8 +106,8 @@ export class ProxyExchange extends PlacedFlow implements Responder, BodyOwner, R
   }
 
   protected override onUnplaced(): void {
-    const { status, reason, detail } = this.failure
-    this.refuse(status, reason, detail)
+    const { status, reason, detail, retryAfter } = this.failure
+    this.refuse(status, reason, detail, retryAfter)
   }
 
   protected override useIdle(backend: Backend): boolean {
@@ -292,7 +291,7 @@ export class ProxyExchange extends PlacedFlow implements Responder, BodyOwner, R
       this.stale = true
       this.tries--
     }
-    this.tryAnother('stale-connection', stale ? null : this.backend)
+    this.tryAnother(stale ? 'stale-connection' : 'backend-closed', stale ? null : this.backend)
   }
 
   #answering(status: number): void {
@@ -371,8 +370,6 @@ export class ProxyExchange extends PlacedFlow implements Responder, BodyOwner, R
 
   #end(by: string, reason: Reason | '', whole: boolean): void {
     if (this.over) return
-    const { context } = this.#engine
-    context.active--
     this.#body.drop()
     this.#dropAttempt(whole && reason === '' && this.requestDone && this.#attempt?.stream?.reusable === true)
     this.bytesIn += this.#body.bytes

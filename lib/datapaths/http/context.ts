@@ -1,9 +1,11 @@
 /** What the exchanges of one HTTP service share in one data thread. */
 import type { Clients, ServiceCell } from '../../board/index.ts'
 import { AddressSet, type DeadlineWheel, type Logger } from '../../core/index.ts'
-import type { Backend, Pool } from '../../pool/index.ts'
+import { compileRoutes, fixedReply, type Reply, type RequestView } from '../../filters/index.ts'
+import type { Backend } from '../../pool/index.ts'
 import type { AccessLog } from '../../telemetry/index.ts'
-import type { ServiceContext, ServiceView, Session } from '../contract.ts'
+import type { ServiceContext, ServicePool, ServiceView, Session } from '../contract.ts'
+import type { RetryBudget } from '../retry-budget.ts'
 import { ConnectionCache } from './backend-connection.ts'
 import { ID } from './fields.ts'
 import { Filtering } from './filtering.ts'
@@ -12,7 +14,8 @@ import { RequestLimit } from './request-limit.ts'
 
 export class HttpContext implements ServiceContext {
   readonly view: ServiceView
-  readonly pool: Pool
+  readonly pools: readonly [ServicePool, ...ServicePool[]]
+  readonly retryBudget: RetryBudget
   readonly cell: ServiceCell
   readonly clients: Clients | null
   readonly wheel: DeadlineWheel
@@ -27,12 +30,18 @@ export class HttpContext implements ServiceContext {
   draining = false
   /** Exchanges under way. */
   active = 0
+  /** Which of `routes` a request takes; null: there are none. */
+  readonly #route: ((request: RequestView) => number) | null
+  /** The pool of each route. */
+  readonly #routePools: readonly ServicePool[]
+  readonly #sorry = new Map<ServicePool, Reply>()
   readonly #caches = new Map<Backend, ConnectionCache>()
   readonly #trusted: AddressSet
 
   constructor(context: ServiceContext) {
     this.view = context.view
-    this.pool = context.pool
+    this.pools = context.pools
+    this.retryBudget = context.retryBudget
     this.cell = context.cell
     this.clients = context.clients
     this.wheel = context.wheel
@@ -40,10 +49,36 @@ export class HttpContext implements ServiceContext {
     this.log = context.log
     this.limits = context.view.http
     this.requestLimit = RequestLimit.of(context.view.limits, context.clients, context.cell)
-    for (const backend of context.pool.backends)
-      this.#caches.set(backend, new ConnectionCache(this.limits, this.view.http.maxIdleBackendConnections))
-    this.filtering = Filtering.of(context.view.filters, context.view.http.paths)
+    const { filters, routes, http } = context.view
+    for (const each of context.pools) {
+      for (const backend of each.pool.backends)
+        this.#caches.set(backend, new ConnectionCache(this.limits, http.maxIdleBackendConnections))
+      const { allDown, sorry } = each.view
+      if (allDown === 'sorry' && sorry !== undefined) {
+        const reply = sorryReply(sorry)
+        if (reply !== null) this.#sorry.set(each, reply)
+      }
+    }
+    this.#route = routes.length === 0 ? null : compileRoutes(routes.map(({ match }) => match))
+    this.#routePools = routes.map(
+      ({ pool }) => context.pools.find(({ view }) => view.name === pool) ?? context.pools[0],
+    )
+    this.filtering = Filtering.of(filters, http.paths, routes.length > 0)
     this.#trusted = new AddressSet(context.view.http.trustedProxies)
+  }
+
+  /** The pool that a request goes to; null: no route matches it, and there are no other backends. */
+  poolFor(request: RequestView | null): ServicePool | null {
+    const [own] = this.pools
+    if (this.#route === null || request === null) return own
+    const found = this.#routePools[this.#route(request)]
+    if (found !== undefined) return found
+    return own.pool.backends.length > 0 ? own : null
+  }
+
+  /** What clients get while no backend of a pool takes new flows; undefined: an error. */
+  sorryOf(pool: ServicePool): Reply | undefined {
+    return this.#sorry.get(pool)
   }
 
   cacheOf(backend: Backend): ConnectionCache {
@@ -78,3 +113,9 @@ export class HttpContext implements ServiceContext {
 }
 
 const ADDRESS = /^[0-9a-fA-F:.]{2,45}$/
+
+/** null: a backend says sorry. */
+function sorryReply({ respond, redirect }: NonNullable<ServicePool['view']['sorry']>): Reply | null {
+  if (respond !== undefined) return fixedReply(respond)
+  return redirect === undefined ? null : { status: 302, fields: [['Location', redirect]], body: '', detail: null }
+}

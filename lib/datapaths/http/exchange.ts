@@ -122,7 +122,6 @@ export class Exchange extends PlacedFlow implements Responder {
           })
     this.#head = this.#filtered === null ? text : this.#filtered.text
     this.#needsHost = hostless && this.#filtered?.hasHost !== true
-    context.active++
   }
 
   get requestDone(): boolean {
@@ -152,6 +151,11 @@ export class Exchange extends PlacedFlow implements Responder {
     if (large !== null) return this.refuse(large.status, large.reason, large.detail)
     const given = this.#filtered?.reply
     if (given) return this.#give(given)
+    if (this.#filtered !== null) {
+      const place = this.#context.poolFor(this.#filtered.view)
+      if (place === null) return this.refuse(404, 'no-route', 'no route leads there')
+      this.place = place
+    }
     this.seekBackend()
   }
 
@@ -184,8 +188,10 @@ export class Exchange extends PlacedFlow implements Responder {
 
   /** No further try: the answer is what the last one failed with. */
   protected override onUnplaced(): void {
-    const { status, reason, detail } = this.failure
-    this.refuse(status, reason, detail)
+    const { status, reason, detail, retryAfter } = this.failure
+    const sorry = reason === 'no-backend' ? this.#context.sorryOf(this.place) : undefined
+    if (sorry !== undefined) this.#give(sorry)
+    else this.refuse(status, reason, detail, retryAfter)
   }
 
   #send(connection: BackendConnection): void {
@@ -341,7 +347,7 @@ export class Exchange extends PlacedFlow implements Responder {
       this.stale = true
       this.tries--
     }
-    this.tryAnother('stale-connection', stale ? null : this.backend)
+    this.tryAnother(stale ? 'stale-connection' : 'backend-closed', stale ? null : this.backend)
   }
 
   /** The client's connection must end so that the answer does not look whole. */
@@ -406,7 +412,6 @@ export class Exchange extends PlacedFlow implements Responder {
 
   #end(by: string, reason: Reason | '', whole: boolean): void {
     if (!this.conclude(by, reason, this.#now || undefined)) return
-    this.#context.active--
     const connection = this.#connection
     this.#connection = null
     if (connection !== null) {

@@ -44,8 +44,10 @@ export class Filtering {
   }
 
   /** null where nothing looks at paths: then they go on as they came. */
-  static of(filters: readonly FilterConfig[], paths: PathPolicy | undefined): Filtering | null {
-    return filters.length === 0 && paths === undefined ? null : new Filtering(compile(filters), paths ?? SAFE_PATHS)
+  static of(filters: readonly FilterConfig[], paths: PathPolicy | undefined, routed: boolean): Filtering | null {
+    return filters.length === 0 && paths === undefined && !routed
+      ? null
+      : new Filtering(compile(filters), paths ?? SAFE_PATHS)
   }
 
   /** @param text a whole head in origin-form, well-formed */
