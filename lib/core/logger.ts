@@ -2,7 +2,8 @@
 import { pino } from 'pino'
 
 export type Logger = pino.Logger
-export type LogDestination = ReturnType<typeof pino.destination>
+/** pino's destination, which takes bytes when it is opened for them: its types know text only. */
+export type LogDestination = Omit<ReturnType<typeof pino.destination>, 'write'> & { write(bytes: Uint8Array): boolean }
 
 const LEVELS: Record<number, string> = { 20: 'debug', 30: 'info', 40: 'warn', 50: 'error', 60: 'fatal' }
 const COLOURS: Record<number, string> = {
@@ -32,11 +33,18 @@ export function createLogger(bindings: Record<string, unknown> = {}): Logger {
   return pino(options, { write: (line: string) => process.stderr.write(pretty(line)) }).child(bindings)
 }
 
-/** A buffered line writer with `reopen()`, for access logs. `target` is a path, or `stdout`. */
+/** A buffered writer of whole lines as bytes, with `reopen()`, for access logs. `target` is a path, or `stdout`. */
 export function openLogDestination(
   target: string,
   options: { minLength: number; maxWrite: number; maxLength: number },
 ): LogDestination {
   const dest = target === 'stdout' ? 1 : target
-  return pino.destination({ dest, append: true, mkdir: true, sync: false, ...options })
+  return pino.destination({
+    dest,
+    append: true,
+    mkdir: true,
+    sync: false,
+    contentMode: 'buffer',
+    ...options,
+  }) as unknown as LogDestination
 }
