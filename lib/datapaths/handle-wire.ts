@@ -8,9 +8,9 @@
  */
 import { isIPv6, type Server } from 'node:net'
 import { getSystemErrorName } from 'node:util'
+import { type Area, giveBack, type Outbox, readBuffer } from './outbox.ts'
 import { idleSink, type Wire, type WireSink } from './wire.ts'
 
-const SHARED_BYTES = 64 * 1024 // the default receive window of a loopback or LAN connection is read in one go
 const BULK_BYTES = 256 * 1024 // four system calls per MiB
 const BULK_SPARES = 16 // kept for reuse, 4 MiB a thread
 const TEXT_BYTES = 16 * 1024 // libuv's stack buffer for strings: up to here a text write is one copy and one call
@@ -43,6 +43,7 @@ interface WriteRequest {
   oncomplete: ((this: WriteRequest, status: number) => void) | null
   wire: HandleWire | null
   bytes: Uint8Array | null
+  area: Area
 }
 interface ConnectRequest {
   oncomplete: ((status: number) => void) | null
@@ -97,7 +98,6 @@ const READ = bindings?.stream.kReadBytesOrError ?? 0
 const ASYNC = bindings?.stream.kLastWriteWasAsync ?? 0
 const UV_EOF = -4095
 
-const shared = Buffer.allocUnsafeSlow(SHARED_BYTES)
 const spares: Buffer[] = []
 
 /** Used again as long as writes end at once, which nearly all do: a request is only kept by libuv when it waits. */
@@ -116,13 +116,14 @@ function onWritten(this: WriteRequest, status: number): void {
   const wire = this.wire
   this.wire = null
   this.bytes = null
+  giveBack(this.area)
   wire?.written(status)
 }
 
 export class HandleWire implements Wire {
   sink: WireSink = idleSink
   #handle: TcpHandle | null
-  #buffer: Buffer = shared
+  #buffer: Buffer = readBuffer
   #wantBulk = false
   #reusable = false
   #inflight = 0
@@ -135,12 +136,12 @@ export class HandleWire implements Wire {
     this.#handle = handle
     handle.wire = this
     handle.onread = onRead
-    handle.useUserBuffer(shared)
+    handle.useUserBuffer(readBuffer)
     handle.setNoDelay(true)
   }
 
   get owned(): boolean {
-    return this.#buffer !== shared
+    return this.#buffer !== readBuffer
   }
 
   get pending(): boolean {
@@ -190,9 +191,9 @@ export class HandleWire implements Wire {
     if (count > 0) this.sink.onBytes(this.#buffer, count)
     else if (count === UV_EOF) this.sink.onEnd()
     else if (count < 0) this.#fail(count)
-    if (this.#wantBulk === (this.#buffer !== shared)) return undefined
-    if (this.#buffer !== shared && this.#reusable && spares.length < BULK_SPARES) spares.push(this.#buffer)
-    this.#buffer = this.#wantBulk ? (spares.pop() ?? Buffer.allocUnsafeSlow(BULK_BYTES)) : shared
+    if (this.#wantBulk === (this.#buffer !== readBuffer)) return undefined
+    if (this.#buffer !== readBuffer && this.#reusable && spares.length < BULK_SPARES) spares.push(this.#buffer)
+    this.#buffer = this.#wantBulk ? (spares.pop() ?? Buffer.allocUnsafeSlow(BULK_BYTES)) : readBuffer
     return this.#buffer
   }
 
@@ -201,6 +202,18 @@ export class HandleWire implements Wire {
     if (handle === null) return true
     const req = request()
     return this.#sent(req, handle.writeLatin1String(req, text), null)
+  }
+
+  writeOut(out: Outbox): boolean {
+    const handle = this.#handle
+    if (handle === null) return true
+    const req = request()
+    const bytes = out.view()
+    const error = handle.writeBuffer(req, bytes)
+    const area = error === 0 && state[ASYNC] !== 0 ? out.leave() : -1
+    const flowed = this.#sent(req, error, bytes)
+    if (area >= 0) req.area = area
+    return flowed
   }
 
   write(bytes: Buffer, start: number, end: number): boolean {
@@ -229,6 +242,7 @@ export class HandleWire implements Wire {
     spareRequest = null
     req.wire = this
     req.bytes = bytes
+    req.area = -1
     req.oncomplete = onWritten
     this.#inflight++
     return false

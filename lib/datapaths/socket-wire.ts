@@ -2,6 +2,7 @@
 import type { Socket } from 'node:net'
 import { TLSSocket } from 'node:tls'
 import { codeOf } from '../core/index.ts'
+import type { Outbox } from './outbox.ts'
 import { idleSink, type Wire, type WireSink } from './wire.ts'
 
 export class SocketWire implements Wire {
@@ -61,6 +62,11 @@ export class SocketWire implements Wire {
     this.#inflight++
     const more = this.#socket.write(text, 'latin1', this.#written)
     return more
+  }
+
+  writeOut(out: Outbox): boolean {
+    this.#inflight++
+    return this.#socket.write(Buffer.from(out.view()), this.#written)
   }
 
   write(bytes: Buffer, start: number, end: number): boolean {

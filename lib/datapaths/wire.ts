@@ -1,5 +1,7 @@
 /** The contract of a byte stream: what relays and codecs need of a socket, and nothing else. */
 
+import type { Outbox } from './outbox.ts'
+
 /** Who reads a wire. Exactly one at a time; it may be exchanged. */
 export interface WireSink {
   /** `bytes[0..length)` arrived. They are the sink's only until it returns, unless the wire is `owned`. */
@@ -31,6 +33,8 @@ export interface Wire {
   readonly serverName: string
   /** Writes latin-1 text. False: pending, wait for `onDrain` before writing much more. */
   writeText(text: string): boolean
+  /** Writes what is in the outbox; same answer. */
+  writeOut(out: Outbox): boolean
   /** Writes a copy of `bytes[start..end)`; same answer. */
   write(bytes: Buffer, start: number, end: number): boolean
   /** Writes without a copy: the bytes must not change until `onDrain` if the answer is false. */

@@ -23,6 +23,7 @@ function recorded(serverName = ''): { wire: Wire; calls: string[] } {
     localPort: 2,
     serverName,
     writeText: write('writeText'),
+    writeOut: write('writeOut'),
     write: write('write'),
     writeOwned: write('writeOwned'),
     end: note('end'),

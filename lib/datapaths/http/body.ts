@@ -1,4 +1,5 @@
 /** One direction of one message's body: how it is framed on both sides, what is left, and the writing of it. */
+import type { Outbox } from '../outbox.ts'
 import type { Wire } from '../wire.ts'
 import { ChunkDecoder } from './chunked.ts'
 import { keptTrailers } from './trailers.ts'
@@ -51,10 +52,10 @@ export class Body {
 
   /**
    * Takes what belongs to the body from `buf[start..end)`, which `from` has just read, and writes it to `to` behind
-   * `prefix`. Answers where the body's bytes end; `done`, `blocked` and `problem` tell the rest.
+   * `prefix` (text, or an outbox with the head in it). Answers where the body's bytes end; `done`, `blocked` and `problem` tell the rest.
    */
-  relay(buf: Buffer, start: number, end: number, from: Wire, to: Wire, prefix: string): number {
-    if (this.#decoder !== null || this.chunkOut) return this.#reframe(buf, start, end, to, prefix)
+  relay(buf: Buffer, start: number, end: number, from: Wire, to: Wire, prefix: string | Outbox): number {
+    if (this.#decoder !== null || this.chunkOut) return this.#reframe(buf, start, end, to, prefix.toString())
     const take = this.done ? 0 : Math.min(this.#left, end - start)
     const stop = start + take
     this.bytes += take
@@ -62,9 +63,14 @@ export class Body {
     if (this.#left === 0) this.done = true
     let flowed = true
     if (take <= TEXT_BYTES) {
-      if (take > 0 || prefix !== '') flowed = to.writeText(take === 0 ? prefix : prefix + buf.latin1Slice(start, stop))
+      if (typeof prefix !== 'string') {
+        prefix.copy(buf, start, stop)
+        flowed = to.writeOut(prefix)
+      } else if (take > 0 || prefix !== '')
+        flowed = to.writeText(take === 0 ? prefix : prefix + buf.latin1Slice(start, stop))
     } else {
-      if (prefix !== '') to.writeText(prefix)
+      if (typeof prefix !== 'string') to.writeOut(prefix)
+      else if (prefix !== '') to.writeText(prefix)
       flowed = from.owned ? to.writeOwned(buf, start, stop) : to.write(buf, start, stop)
     }
     if (this.#bulk === this.#left < BULK_BYTES) {

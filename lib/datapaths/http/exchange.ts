@@ -9,6 +9,7 @@ import { formatAddress } from '../../core/index.ts'
 import type { Reply } from '../../filters/index.ts'
 import type { Backend } from '../../pool/index.ts'
 import { newId } from '../ids.ts'
+import { type Outbox, outbox } from '../outbox.ts'
 import { type Failure, PlacedFlow } from '../placed-flow.ts'
 import { formatHeader } from '../proxy-protocol/format.ts'
 import type { Wire } from '../wire.ts'
@@ -27,6 +28,7 @@ import {
   type ResponseHop,
   takesTrailers,
   withHost,
+  writeResponse,
 } from './forward.ts'
 import type { Framing } from './framing.ts'
 import type { Head } from './head.ts'
@@ -286,8 +288,10 @@ export class Exchange extends PlacedFlow implements Responder {
     const keep = this.#keeps() && out !== 'close'
     const trailers = out === 'chunked' && this.#trailers
     const value = !keep ? 'close' : this.#minor === 0 ? 'keep-alive' : ''
-    const written = forwardResponse(buf, base, head, framing, { body: out, connection: value, upgrade: '', trailers })
-    const text = this.#filtered === null ? written : this.#filter(written, status, connection.backend)
+    const hop = { body: out, connection: value, upgrade: '', trailers }
+    outbox.begin()
+    writeResponse(outbox, buf, base, head, framing, hop)
+    const text = this.#filtered === null ? outbox : this.#filter(outbox.toString(), status, connection.backend)
     if (text === null) return this.refuse(502, 'bad-response', 'a filter made an answer that can not go on')
     this.#answering(status)
     this.bytesOut += text.length
@@ -312,7 +316,14 @@ export class Exchange extends PlacedFlow implements Responder {
     this.#relay(this.#connection as BackendConnection, this.#response as Body, buf, start, end, '')
   }
 
-  #relay(connection: BackendConnection, body: Body, buf: Buffer, start: number, end: number, prefix: string): void {
+  #relay(
+    connection: BackendConnection,
+    body: Body,
+    buf: Buffer,
+    start: number,
+    end: number,
+    prefix: string | Outbox,
+  ): void {
     const stop = body.relay(buf, start, end, connection.wire, this.#client.wire, prefix)
     this.bytesOut += stop - start
     this.progressed = true

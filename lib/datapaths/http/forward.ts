@@ -1,6 +1,7 @@
 /** Writes the heads that go on: to the backend, and back to the client. HTTP.md lines 9–11, 13. */
 import { isIPv6 } from 'node:net'
 import { formatAddress } from '../../core/index.ts'
+import { type Outbox, outbox } from '../outbox.ts'
 import { equals, forEachElement } from './bytes.ts'
 import { FORWARDED_FAMILY, HOP_BY_HOP, ID, IDENTITY, OTHER, PROTECTED } from './fields.ts'
 import type { Framing } from './framing.ts'
@@ -29,17 +30,15 @@ function nominated(framing: Framing, head: Head, field: number, buf: Buffer, bas
 const dropped = new Uint8Array(1001) // most that http.maxFields allows
 
 /** Copies the field lines but the dropped ones, in as few slices as possible: byte for byte, in their order. */
-function keptFields(buf: Buffer, base: number, head: Head): string {
-  let out = ''
+function copyKept(out: Outbox, buf: Buffer, base: number, head: Head): void {
   let from = head.fieldsStart
   for (let i = 0; i < head.count; i++) {
     if (dropped[i] === 0) continue
     const start = head.nameStart(i)
-    if (start > from) out += buf.latin1Slice(base + from, base + start)
+    if (start > from) out.copy(buf, base + from, base + start)
     from = i + 1 < head.count ? head.nameStart(i + 1) : head.fieldsEnd
   }
-  if (head.fieldsEnd > from) out += buf.latin1Slice(base + from, base + head.fieldsEnd)
-  return out
+  if (head.fieldsEnd > from) out.copy(buf, base + from, base + head.fieldsEnd)
 }
 
 /** Identity fields of a trusted proxy that go on untouched; the others are written anew. */
@@ -87,19 +86,27 @@ export function forwardRequest(
           : 0
     }
   }
-  let out = `${requestLine(buf, base, head)} HTTP/1.1\r\n`
-  if (typeof rules.host === 'object') out += `Host: ${rules.host.literal}\r\n`
-  else if (rules.host === 'preserve' && head.absolute) out += `Host: ${authority}\r\n`
-  out += keptFields(buf, base, head)
-  out += hop.trusted ? trustedIdentity(buf, base, head, hop, authority) : hop.identity
-  if (rules.forwarded) out += forwardedField(hop, authority)
-  if (rules.via !== false) out += head.minor === 1 ? hop.via : `Via: 1.0 ${rules.via}\r\n`
-  if (rules.requestId !== false) out += `${rules.requestId}: ${id}\r\n`
-  if (head.upgrade !== '') out += `Connection: Upgrade\r\nUpgrade: ${head.upgrade}\r\n`
-  else if (head.te && takesTrailers(buf, base, head)) out += 'TE: trailers\r\nConnection: TE\r\n'
-  if (framing.chunked) out += 'Transfer-Encoding: chunked\r\n'
-  else if (framing.length >= 0) out += `Content-Length: ${framing.length}\r\n`
-  return `${out}\r\n`
+  const out = outbox
+  out.begin()
+  requestLine(out, buf, base, head)
+  if (typeof rules.host === 'object') out.text(`Host: ${rules.host.literal}\r\n`)
+  else if (rules.host === 'preserve' && head.absolute) out.text(`Host: ${authority}\r\n`)
+  copyKept(out, buf, base, head)
+  if (hop.trusted || head.minor === 0) out.text(otherIdentity(buf, base, head, hop, authority, rules.via))
+  else out.literal(hop.identity)
+  if (rules.forwarded) out.text(forwardedField(hop, authority))
+  if (rules.requestId !== false) {
+    out.text(rules.requestId)
+    out.text(': ')
+    out.text(id)
+    out.text('\r\n')
+  }
+  if (head.upgrade !== '') out.text(`Connection: Upgrade\r\nUpgrade: ${head.upgrade}\r\n`)
+  else if (head.te && takesTrailers(buf, base, head)) out.text('TE: trailers\r\nConnection: TE\r\n')
+  if (framing.chunked) out.text('Transfer-Encoding: chunked\r\n')
+  else if (framing.length >= 0) out.text(`Content-Length: ${framing.length}\r\n`)
+  out.text('\r\n')
+  return out.toString() // in one piece: it is written, and kept for another try
 }
 
 const DEFAULT_ID = 'X-Request-Id'
@@ -115,22 +122,40 @@ export function withHost(text: string, host: string, port: number): string {
 }
 
 /** Method and origin-form of the target, in one slice where they stand side by side. */
-function requestLine(buf: Buffer, base: number, head: RequestHead): string {
-  if (!head.absolute) return buf.latin1Slice(base + head.methodStart, base + head.targetEnd)
-  const path = buf.latin1Slice(base + head.pathStart, base + head.pathEnd)
-  if (path === '') return `${head.method} ${head.method === 'OPTIONS' ? '*' : '/'}`
-  return `${head.method} ${path.startsWith('?') ? '/' : ''}${path}`
+function requestLine(out: Outbox, buf: Buffer, base: number, head: RequestHead): void {
+  if (!head.absolute) out.copy(buf, base + head.methodStart, base + head.targetEnd)
+  else {
+    const path = buf.latin1Slice(base + head.pathStart, base + head.pathEnd)
+    const root = path === '' && head.method === 'OPTIONS' ? '*' : path === '' || path.startsWith('?') ? '/' : ''
+    out.text(`${head.method} ${root}${path}`)
+  }
+  out.literal(VERSION)
 }
 
-/** The forwarding fields behind a trusted proxy: what it said goes on, and the proxy itself is added to the chain. */
-function trustedIdentity(buf: Buffer, base: number, head: RequestHead, hop: Hop, authority: string): string {
-  const chain = joined(buf, base, head, ID['x-forwarded-for'])
-  const host = first(buf, base, head, ID['x-forwarded-host']) || authority
+const VERSION = Buffer.from(' HTTP/1.1\r\n')
+
+/** The forwarding fields and Via where they are not those that `Hop` keeps. */
+function otherIdentity(
+  buf: Buffer,
+  base: number,
+  head: RequestHead,
+  hop: Hop,
+  authority: string,
+  via: string | false,
+): string {
+  return `${told(buf, base, head, hop, authority)}${via === false ? '' : `Via: 1.${head.minor} ${via}\r\n`}`
+}
+
+/** Behind a trusted proxy what it said goes on, and the proxy itself is added to the chain. */
+function told(buf: Buffer, base: number, head: RequestHead, hop: Hop, authority: string): string {
+  const by = (id: number): string => (hop.trusted ? first(buf, base, head, id) : '')
+  const chain = hop.trusted ? joined(buf, base, head, ID['x-forwarded-for']) : ''
+  const host = by(ID['x-forwarded-host']) || authority
   return (
     `X-Forwarded-For: ${chain === '' ? '' : `${chain}, `}${hop.clientAddress}\r\n` +
-    `X-Forwarded-Proto: ${first(buf, base, head, ID['x-forwarded-proto']) || hop.scheme}\r\n` +
+    `X-Forwarded-Proto: ${by(ID['x-forwarded-proto']) || hop.scheme}\r\n` +
     (host === '' ? '' : `X-Forwarded-Host: ${host}\r\n`) +
-    `X-Forwarded-Port: ${first(buf, base, head, ID['x-forwarded-port']) || hop.port}\r\n`
+    `X-Forwarded-Port: ${by(ID['x-forwarded-port']) || hop.port}\r\n`
   )
 }
 
@@ -166,14 +191,22 @@ export interface ResponseHop {
   readonly trailers: boolean
 }
 
-/** What the client gets of an answer's head. */
-export function forwardResponse(
+/** What the client gets of an answer's head, as text. */
+export function forwardResponse(buf: Buffer, base: number, head: Head, framing: Framing, hop: ResponseHop): string {
+  outbox.begin()
+  writeResponse(outbox, buf, base, head, framing, hop)
+  return outbox.toString()
+}
+
+/** The same behind what is in `out`. */
+export function writeResponse(
+  out: Outbox,
   buf: Buffer,
   base: number,
   head: Head,
   framing: Framing,
   { body, connection, upgrade, trailers }: ResponseHop,
-): string {
+): void {
   let dated = false
   // The length of a HEAD or 304 answer tells of a body that does not come: it is kept (RFC 9110 §8.6).
   const tellsLength = body !== 'chunked' && framing.length >= 0 && head.status >= 200 && head.status !== 204
@@ -193,14 +226,18 @@ export function forwardResponse(
   }
   // Behind the version the status line goes on as it came, but with the space that RFC 9112 §4 asks for and many leave out
   // together with the reason; a Content-Length has been read as one plain number.
-  const line = buf.latin1Slice(base + head.statusStart, base + head.reasonEnd)
-  let out = `HTTP/1.1 ${line}${line.length === 3 ? ' ' : ''}\r\n${keptFields(buf, base, head)}`
-  if (!dated && head.status >= 200) out += `Date: ${httpDate()}\r\n`
-  if (upgrade !== '') out += `Upgrade: ${upgrade}\r\n`
-  if (connection !== '') out += `Connection: ${connection}\r\n`
-  if (body === 'chunked') out += 'Transfer-Encoding: chunked\r\n'
-  return `${out}\r\n`
+  out.literal(STATUS_VERSION)
+  out.copy(buf, base + head.statusStart, base + head.reasonEnd)
+  out.text(head.reasonEnd - head.statusStart === 3 ? ' \r\n' : '\r\n')
+  copyKept(out, buf, base, head)
+  if (!dated && head.status >= 200) out.text(`Date: ${httpDate()}\r\n`)
+  if (upgrade !== '') out.text(`Upgrade: ${upgrade}\r\n`)
+  if (connection !== '') out.text(`Connection: ${connection}\r\n`)
+  if (body === 'chunked') out.text('Transfer-Encoding: chunked\r\n')
+  out.text('\r\n')
 }
+
+const STATUS_VERSION = Buffer.from('HTTP/1.1 ')
 
 let dateAt = 0
 let date = ''

@@ -1,6 +1,8 @@
 /** What we tell backends of a client connection: put together once per connection, not once per request. */
 import type { ForwardRules } from './forward.ts'
 
+const NOTHING = Buffer.alloc(0)
+
 export class Hop {
   readonly clientAddress: string
   readonly scheme: 'http' | 'https'
@@ -8,32 +10,33 @@ export class Hop {
   readonly port: number
   /** The peer is a trusted proxy: its forwarding fields are believed. */
   readonly trusted: boolean
-  /** The Via line of an HTTP/1.1 request. */
-  readonly via: string
+  readonly #via: string
   #authority = ''
-  #identity = ''
+  #identity = NOTHING
 
   constructor(clientAddress: string, scheme: 'http' | 'https', port: number, trusted: boolean, rules: ForwardRules) {
     this.clientAddress = clientAddress
     this.scheme = scheme
     this.port = port
     this.trusted = trusted
-    this.via = rules.via === false ? '' : `Via: 1.1 ${rules.via}\r\n`
+    this.#via = rules.via === false ? '' : `Via: 1.1 ${rules.via}\r\n`
   }
 
   /** The text of `buf[start..end)`: the same string as long as the connection asks for the same host. */
   authority(buf: Buffer, start: number, end: number): string {
     const authority = buf.latin1Slice(start, end)
-    if (authority === this.#authority && this.#identity !== '') return this.#authority
+    if (authority === this.#authority && this.#identity !== NOTHING) return this.#authority
     this.#authority = authority
-    this.#identity =
+    this.#identity = Buffer.from(
       `X-Forwarded-For: ${this.clientAddress}\r\nX-Forwarded-Proto: ${this.scheme}\r\n` +
-      `${authority === '' ? '' : `X-Forwarded-Host: ${authority}\r\n`}X-Forwarded-Port: ${this.port}\r\n`
+        `${authority === '' ? '' : `X-Forwarded-Host: ${authority}\r\n`}X-Forwarded-Port: ${this.port}\r\n${this.#via}`,
+      'latin1',
+    )
     return authority
   }
 
-  /** The forwarding fields of the last `authority`. */
-  get identity(): string {
+  /** The forwarding fields of the last `authority`, and the Via line of an HTTP/1.1 request. */
+  get identity(): Uint8Array {
     return this.#identity
   }
 }

@@ -1,4 +1,5 @@
 /** A wire behind a PROXY header: its far end is the client that the header names. */
+import type { Outbox } from '../outbox.ts'
 import type { Wire, WireSink } from '../wire.ts'
 import type { ProxyHeader } from './header.ts'
 
@@ -46,6 +47,9 @@ class IntroducedWire implements Wire {
 
   writeText(text: string): boolean {
     return this.#wire.writeText(text)
+  }
+  writeOut(out: Outbox): boolean {
+    return this.#wire.writeOut(out)
   }
   write(bytes: Buffer, start: number, end: number): boolean {
     return this.#wire.write(bytes, start, end)
