@@ -26,9 +26,9 @@ export function check(root: Tree): Finding[] {
       ...checkTls(entry),
       ...checkPools(entry),
       ...checkRoutes(entry.value),
+      ...checkEngineRoutes(entry.value),
       ...checkProxyProtocol(entry.value),
       ...checkSendProxy(entry.value),
-      ...checkFilters(entry.value),
     ])
       findings.push({ at, path: ['virtualServices', name, ...path], message })
   return findings
@@ -185,20 +185,12 @@ function checkSendProxy(service: Tree): Finding[] {
   return findings
 }
 
-/** The compatibility engine has no filters yet: what a rule denies must not pass there. */
-function checkFilters(service: Tree): Finding[] {
-  const http = child(service, 'http')
-  if (textOf(child(http, 'engine')) !== 'http-proxy') return []
-  const message = 'needs http.engine native'
-  const findings: Finding[] = []
-  const filters = child(service, 'filters')
-  const paths = child(http, 'paths')
-  if (filters !== undefined && itemsOf(filters).length > 0)
-    findings.push({ at: filters.at, path: ['filters'], message })
-  if (paths !== undefined) findings.push({ at: paths.at, path: ['http', 'paths'], message })
+/** The compatibility engine does not route: what is meant for other backends must not reach those of the service. */
+function checkEngineRoutes(service: Tree): Finding[] {
+  if (textOf(child(child(service, 'http'), 'engine')) !== 'http-proxy') return []
   const routes = child(service, 'routes')
-  if (routes !== undefined && itemsOf(routes).length > 0) findings.push({ at: routes.at, path: ['routes'], message })
-  return findings
+  if (routes === undefined || itemsOf(routes).length === 0) return []
+  return [{ at: routes.at, path: ['routes'], message: 'needs http.engine native' }]
 }
 
 function msOf(tree: Tree | undefined, fallback: number): number | undefined {

@@ -13,8 +13,20 @@ const RUNS = Number(process.env['EVENKEEL_RUNS'] ?? 0)
 const ENGINES = ['native', 'http-proxy'] as const
 const VARIANTS = {
   plain: {},
-  trusted: { trustedProxies: ['127.0.0.1'], forwarded: true },
-  changed: { host: 'backend', via: 'other', requestId: 'X-Gone', allowTrace: true, upgrades: ['foo'] },
+  trusted: { http: { trustedProxies: ['127.0.0.1'], forwarded: true } },
+  changed: { http: { host: 'backend', via: 'other', requestId: 'X-Gone', allowTrace: true, upgrades: ['foo'] } },
+  filtered: {
+    http: { host: 'backend' },
+    filters: [
+      { setRequestFields: { 'X-Asked': '{host}{path} {client}' } },
+      { addRequestFields: { Cookie: 'added=1' } },
+      { removeRequestFields: ['Accept'] },
+      { setResponseFields: { 'X-Asked': '{path}', 'Content-Disposition': 'inline; filename="\xe4"' } },
+      { removeResponseFields: ['Server'] },
+      { cookies: { secure: true } },
+      { respond: { status: 404, body: 'none' }, when: { path: '/b' } },
+    ],
+  },
 }
 type Variant = keyof typeof VARIANTS
 
@@ -26,13 +38,14 @@ const balancer = await startBalancer(t, {
   accessLog: { format: 'off' },
   virtualServices: Object.fromEntries(
     ENGINES.flatMap((engine) =>
-      Object.entries(VARIANTS).map(([variant, http]) => [
+      Object.entries<{ http?: object; filters?: object[] }>(VARIANTS).map(([variant, { http, ...more }]) => [
         `${engine}-${variant}`,
         {
           protocol: 'http',
           listen: ['127.0.0.1:0'],
           health: { type: 'none' },
           backends: [backends[engine].address],
+          ...more,
           http: { ...http, engine },
         },
       ]),

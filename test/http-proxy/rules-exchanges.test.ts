@@ -5,6 +5,7 @@ await overThisEngine(
   'backend-connections',
   'bad-responses',
   'expect',
+  'filters',
   'forwarding',
   'hop-by-hop',
   'own-answers',

@@ -17,6 +17,7 @@ const rig = await startRig(t, {
       { setResponseFields: { 'X-Frame-Options': 'DENY' } },
       { removeResponseFields: ['Server'] },
       { rewriteLocation: {} },
+      { setRequestFields: { 'X-Latin': '\xe4' }, when: { path: '/latin' } },
       { cookies: { secure: true, httpOnly: true } },
     ],
   },
@@ -44,6 +45,13 @@ t.test('a body goes on whole behind a filtered head, in both framings', async (t
   t.equal(backend.last('/length').reader.bytes.toString(), 'hello')
   t.equal((await ask(chunked('5\r\nhello\r\n0\r\n\r\n', '/api/chunked'))).status, 200)
   t.equal(backend.last('/chunked').reader.bytes.toString(), 'hello')
+})
+
+t.test('a value with bytes from 0x80 up goes out as it is, beside an expectation too', async (t) => {
+  for (const fields of ['', 'Expect: 100-continue\r\n']) {
+    t.equal((await ask(post(`${fields}Content-Length: 5\r\n`, 'hello', '/latin'))).status, 200)
+    t.match(backend.last('/latin').head, /\r\nX-Latin: \xe4\r\n/)
+  }
 })
 
 t.test('an answer is filtered on its way back', async (t) => {

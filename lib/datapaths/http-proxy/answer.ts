@@ -1,7 +1,7 @@
 /** node:http's answer to a client, with the try that it comes from. */
 import { type IncomingMessage, ServerResponse } from 'node:http'
 import type { Attempt } from './attempt.ts'
-import { forwardedTrailers } from './forward.ts'
+import { forwardedTrailers, lengthBehindDisposition } from './forward.ts'
 
 /** Who hears how the body of an answer went. */
 export interface RelayOwner {
@@ -15,10 +15,10 @@ export class Answer extends ServerResponse {
   attempt: Attempt | null = null
 
   /** A head with these fields and none that node:http would add. */
-  head(status: number, phrase: string, raw: string[]): void {
+  head(status: number, phrase: string, raw: readonly string[]): void {
     this.sendDate = false
     for (const name of ['Connection', 'Transfer-Encoding', 'Content-Length']) this.removeHeader(name)
-    this.writeHead(status, phrase, raw)
+    this.writeHead(status, phrase, [...lengthBehindDisposition(raw)])
   }
 
   /** One of our own answers, given as text. */

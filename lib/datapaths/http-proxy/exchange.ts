@@ -5,10 +5,13 @@
  */
 import type { IncomingMessage, InformationEvent } from 'node:http'
 import type { Reason } from '../../board/index.ts'
+import { formatAddress } from '../../core/index.ts'
+import type { Reply } from '../../filters/index.ts'
 import type { Backend } from '../../pool/index.ts'
 import { blameOf } from '../http/blame.ts'
 import { BodyPace } from '../http/body-pace.ts'
-import { reply } from '../http/replies.ts'
+import type { Filtering } from '../http/filtering.ts'
+import { givenReply, reply } from '../http/replies.ts'
 import { TOO_SLOW } from '../http/upload.ts'
 import { newId } from '../ids.ts'
 import { PlacedFlow } from '../placed-flow.ts'
@@ -18,6 +21,7 @@ import type { Answer, RelayOwner } from './answer.ts'
 import { Attempt, BAD_RESPONSE, GONE, type Responder } from './attempt.ts'
 import { type BodyOwner, RequestBody } from './body.ts'
 import type { ProxyEngine } from './engine.ts'
+import { type FilteredFields, filterRequest, filterResponse } from './filters.ts'
 import {
   forwardedTrailers,
   headText,
@@ -25,6 +29,8 @@ import {
   type ResponseHop,
   requestFields,
   responseFields,
+  withHost,
+  withoutGarbling,
 } from './forward.ts'
 import { bytesOf, firstOf, type RequestHead, requestIdOf } from './request.ts'
 import type { Requester } from './requester.ts'
@@ -40,6 +46,10 @@ export class ProxyExchange extends PlacedFlow implements Responder, BodyOwner, R
   readonly #res: Answer
   readonly #body: RequestBody
   readonly #writtenBefore: number
+  /** What goes on, but for a Host that depends on the backend. */
+  readonly #fields: readonly string[]
+  /** What the filters made of it; null: there are none. */
+  readonly #filtered: FilteredFields | null
   #attempt: Attempt | null = null
   #continued = false
   #closeAfter = false
@@ -83,8 +93,19 @@ export class ProxyExchange extends PlacedFlow implements Responder, BodyOwner, R
     const { length, chunked } = head.framing
     const limit = view.http.maxBody ?? Number.MAX_SAFE_INTEGER
     this.#body = new RequestBody(req, chunked || length > 0, !chunked, limit, this)
+    const fields = requestFields(head, view.http, hop, this.id)
+    this.#filtered = this.#filter(engine.context.filtering, fields)
+    this.#fields = withoutGarbling(this.#filtered === null ? fields : this.#filtered.fields)
     res.on('finish', () => this.#finished())
     res.on('drain', () => this.onClientFlushed())
+  }
+
+  #filter(filtering: Filtering | null, fields: readonly string[]): FilteredFields | null {
+    if (filtering === null) return null
+    const { method, path, authority } = this.#head
+    const { clientAddress, id } = this
+    const { scheme } = this.#client.hop
+    return filterRequest(filtering, { method, target: path, authority, scheme, clientAddress, id }, fields)
   }
 
   get requestDone(): boolean {
@@ -102,7 +123,16 @@ export class ProxyExchange extends PlacedFlow implements Responder, BodyOwner, R
     }
     const { maxBody } = this.#engine.context.view.http
     if (maxBody !== undefined && this.#head.framing.length > maxBody) return this.onBodyTooLarge()
+    const given = this.#filtered?.reply
+    if (given) return this.#give(given)
     this.seekBackend()
+  }
+
+  /** Answers as a filter says. */
+  #give(given: Reply): void {
+    if (given.detail !== null) return this.refuse(given.status, 'refused', given.detail)
+    const keep = this.#keeps() && !this.#waits
+    this.#answerOurselves(given.status, keep, givenReply(given, !keep, this.method === 'HEAD'))
   }
 
   protected override onUnplaced(): void {
@@ -130,14 +160,13 @@ export class ProxyExchange extends PlacedFlow implements Responder, BodyOwner, R
   #send(backend: Backend, dialled: BackendStream | null): void {
     this.phase = 'request'
     const head = this.#head
-    const { view } = this.#engine.context
     const attempt = new Attempt(backend, this, dialled)
     this.#attempt = attempt
     try {
       attempt.send(this.#engine.proxy, this.#engine.agentOf(backend), this.#req, this.#res, {
         method: head.method,
-        path: head.path,
-        fields: requestFields(head, view.http, this.#client.hop, this.id, backend),
+        path: this.#filtered?.target ?? head.path,
+        fields: withHost(this.#fields, backend),
         body: this.#body.open(),
         maxHead: this.#engine.answerBytes,
       })
@@ -234,26 +263,40 @@ export class ProxyExchange extends PlacedFlow implements Responder, BodyOwner, R
     this.#client.onTunnel(text, wire, early)
   }
 
+  /** The client waits for a 100: node:http then closes behind the final answer, so that nothing is left on the wire. */
+  get #waits(): boolean {
+    return this.#head.expectContinue && !this.#continued
+  }
+
   onResponse(answer: IncomingMessage): void {
     const head = this.#read(rawAnswer(answer))
     if (head === null || head.status < 200) return this.onBadResponse()
     const { status, framing } = head
-    const { minor, trailers, expectContinue } = this.#head
+    const { minor, trailers } = this.#head
     const empty = this.method === 'HEAD' || status === 204 || status === 304
     // A length that the backend does not tell becomes chunks for a client that knows them, and the connection's end for one that does not.
     const open = framing.chunked || framing.length < 0
     const body: ResponseFraming = empty ? 'none' : !open ? 'length' : minor === 1 ? 'chunked' : 'close'
     const delimited = empty || framing.chunked || framing.length >= 0
     this.#attempt?.stream?.keep(delimited && framing.persistent, firstOf(head.fields, 'keep-alive'))
-    this.#answering(status)
-    const waits = expectContinue && !this.#continued // node:http then closes, so that nothing is left on the wire
-    const keep = this.#keeps() && body !== 'close' && !waits
+    const keep = this.#keeps() && body !== 'close' && !this.#waits
     const connection = !keep ? 'close' : minor === 0 ? 'keep-alive' : ''
     const hop: ResponseHop = { body, connection, upgrade: '', trailers: body === 'chunked' && trailers }
+    const fields = this.#filterAnswer(status, responseFields(head, hop))
+    if (fields === null) return this.refuse(502, 'bad-response', 'a filter made an answer that can not go on')
+    this.#answering(status)
     this.#closeAfter = !keep
-    this.#res.head(status, head.phrase, responseFields(head, hop))
+    this.#res.head(status, head.phrase, fields)
     this.#client.gather()
     this.#res.relay(answer, hop.trailers, this)
+  }
+
+  #filterAnswer(status: number, fields: readonly string[]): readonly string[] | null {
+    const { filtering } = this.#engine.context
+    const { backend } = this
+    if (filtering === null || backend === null) return fields
+    const view = this.#filtered?.view ?? null
+    return filterResponse(filtering, fields, status, view, formatAddress(backend.host, backend.port))
   }
 
   onRelayed(): void {
@@ -328,25 +371,21 @@ export class ProxyExchange extends PlacedFlow implements Responder, BodyOwner, R
     if (this.over) return
     const by = blameOf(reason)
     if (this.answered) return this.finish(by, reason)
-    const waits = this.#head.expectContinue && !this.#continued
-    const keep = this.#keeps() && status !== 400 && status !== 413 && !waits
-    this.answered = true
-    this.status = status
+    const keep = this.#keeps() && status !== 400 && status !== 413 && !this.#waits
     this.endedBy = by
     this.reason = reason
+    const json = firstOf(this.#head.fields, 'accept').includes('json')
+    const how = { id: this.id, json, close: !keep, headOnly: this.method === 'HEAD' }
+    const text = reply({ status, detail, ...how, ...(retryAfter === undefined ? {} : { retryAfter }) })
+    this.#answerOurselves(status, keep, text)
+  }
+
+  #answerOurselves(status: number, keep: boolean, text: string): void {
+    this.answered = true
+    this.status = status
     this.#closeAfter = !keep
     this.#body.drop()
     this.#dropAttempt(false)
-    const json = firstOf(this.#head.fields, 'accept').includes('json')
-    const text = reply({
-      status,
-      id: this.id,
-      detail,
-      json,
-      close: !keep,
-      headOnly: this.method === 'HEAD',
-      ...(retryAfter === undefined ? {} : { retryAfter }),
-    })
     this.#client.gather()
     this.#res.own(status, text)
     this.#client.onProgress()

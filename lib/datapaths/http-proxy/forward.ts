@@ -34,27 +34,18 @@ const passesTrusted = ({ key }: Field): boolean => !REWRITTEN.has(key)
 const valuesOf = (fields: readonly Field[], name: string): string[] =>
   fields.filter(({ key }) => key === name).map(({ value }) => value)
 
-/** What `backend` gets of a request's fields. */
-export function requestFields(
-  head: RequestHead,
-  rules: ServiceView['http'],
-  hop: Hop,
-  id: string,
-  backend: Backend,
-): string[] {
+/** What goes on of a request's fields: all, but for Host where that depends on the backend (`withHost`). */
+export function requestFields(head: RequestHead, rules: ServiceView['http'], hop: Hop, id: string): string[] {
   const { fields, framing, authority } = head
   const out: string[] = []
   const { host, requestId } = rules
   const inPlace = host === 'preserve' && !head.absolute && authority !== ''
-  if (!inPlace) {
-    const literal = typeof host === 'object' ? host.literal : host === 'preserve' ? authority : ''
-    out.push('Host', literal === '' ? formatAddress(backend.host, backend.port) : literal)
-  }
+  const literal = typeof host === 'object' ? host.literal : host === 'preserve' && !inPlace ? authority : ''
+  if (literal !== '') out.push('Host', literal)
   for (const field of fields) {
     const gone =
       (isHopByHop(field) && !(field.key === 'trailer' && framing.chunked)) ||
       (field.key === 'host' && !inPlace) ||
-      (field.key === 'expect' && head.expectStays) ||
       (isIdentity(field) && !(hop.trusted && passesTrusted(field))) ||
       (requestId !== false && field.name.toLowerCase() === requestId.toLowerCase()) ||
       isNominated(field, framing.nominated)
@@ -69,6 +60,18 @@ export function requestFields(
   if (framing.chunked) out.push('Transfer-Encoding', 'chunked')
   else if (framing.length >= 0) out.push('Content-Length', String(framing.length))
   return out
+}
+
+/** node:http writes a head with Expect as UTF-8, which would garble values with bytes from 0x80 up: then it stays here. */
+export function withoutGarbling(raw: readonly string[]): readonly string[] {
+  if (!raw.some((text) => /[\x80-\xff]/.test(text))) return raw
+  return raw.filter((_text, i) => raw[i - (i % 2)]?.toLowerCase() !== 'expect')
+}
+
+/** The fields with the backend's own address as Host, where there is none yet. */
+export function withHost(fields: readonly string[], { host, port }: Backend): readonly string[] {
+  for (let i = 0; i < fields.length; i += 2) if (fields[i]?.toLowerCase() === 'host') return fields
+  return ['Host', formatAddress(host, port), ...fields]
 }
 
 /** Behind a trusted proxy what it said goes on, and the proxy itself is added to the chain. */
@@ -124,11 +127,11 @@ export function responseFields(
   if (upgrade !== '') out.push('Upgrade', upgrade)
   if (connection !== '') out.push('Connection', connection)
   if (body === 'chunked') out.push('Transfer-Encoding', 'chunked')
-  return lengthBehindDisposition(out)
+  return out
 }
 
 /** node:http garbles the bytes from 0x80 up of a Content-Disposition that stands behind a Content-Length (nodejs/node#46528). */
-function lengthBehindDisposition(raw: string[]): string[] {
+export function lengthBehindDisposition(raw: readonly string[]): readonly string[] {
   const names = raw.map((text, i) => (i % 2 === 0 ? text.toLowerCase() : ''))
   const at = names.indexOf('content-length')
   if (at < 0 || names.lastIndexOf('content-disposition') < at) return raw

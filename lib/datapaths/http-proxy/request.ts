@@ -29,8 +29,6 @@ export interface RequestHead {
   readonly framing: Framing
   readonly idempotent: boolean
   readonly expectContinue: boolean
-  /** Expect does not go on, we answer it: node:http writes a head that has one as UTF-8, which would garble its values. */
-  readonly expectStays: boolean
   /** TE names `trailers`. */
   readonly trailers: boolean
   /** The one protocol that the request may upgrade to, as the client wrote it; ''. */
@@ -67,7 +65,6 @@ export function interpret(req: IncomingMessage, rules: Rules): RequestHead | Ref
     framing,
     idempotent: IDEMPOTENT.has(method),
     expectContinue,
-    expectStays: fields.some(({ key }) => key === 'expect') && fields.some(({ value }) => /[\x80-\xff]/.test(value)),
     trailers: fields.some(({ key, value }) => key === 'te' && /(?:^|,)[ \t]*trailers[ \t]*(?:,|$)/i.test(value)),
     upgrade: upgradeOf(fields, framing, minor, rules),
   }

@@ -19,7 +19,7 @@ import { Body, type BodyKind } from './body.ts'
 import type { HttpContext } from './context.ts'
 import { fieldText, firstText, requestIdOf } from './field-text.ts'
 import { ID } from './fields.ts'
-import type { Filtered } from './filtering.ts'
+import { type FilteredHead, filterRequest, filterResponse } from './filtered-head.ts'
 import {
   forwardRequest,
   forwardResponse,
@@ -51,7 +51,7 @@ export class Exchange extends PlacedFlow implements Responder {
   readonly #head: string
   readonly #needsHost: boolean
   /** What the filters made of it; null: there are none. */
-  readonly #filtered: Filtered | null
+  readonly #filtered: FilteredHead | null
   readonly #minor: number
   readonly #idempotent: boolean
   readonly #headOnly: boolean
@@ -116,7 +116,7 @@ export class Exchange extends PlacedFlow implements Responder {
     this.#filtered =
       context.filtering === null
         ? null
-        : context.filtering.request(text, {
+        : filterRequest(context.filtering, text, {
             authority: this.host,
             scheme: hop.scheme,
             clientAddress: this.clientAddress,
@@ -304,7 +304,7 @@ export class Exchange extends PlacedFlow implements Responder {
   #filter(text: string, status: number, { host, port }: Backend): string | null {
     const { filtering } = this.#context
     const view = this.#filtered?.view ?? null
-    return filtering === null ? text : filtering.response(text, status, view, formatAddress(host, port))
+    return filtering === null ? text : filterResponse(filtering, text, status, view, formatAddress(host, port))
   }
 
   /** May the connection carry another request after this one? */

@@ -1,8 +1,8 @@
-/** Runs a service's filters over heads as they are about to go on: text in, text out. Nothing of it runs without filters. */
+/** Runs a service's filters over heads as they are about to go on, in either engine. Nothing of it runs without filters. */
 import {
   type Chain,
   compile,
-  Fields,
+  type FieldList,
   type FilterConfig,
   FilterRequest,
   FilterResponse,
@@ -14,8 +14,11 @@ import {
   SAFE_PATHS,
 } from '../../filters/index.ts'
 
-/** What a filter may ask of a request that its head does not say. */
+/** What is known of a request besides its fields. */
 export interface RequestFacts {
+  readonly method: string
+  /** In origin-form, or `*`; well-formed. */
+  readonly target: string
   readonly authority: string
   readonly scheme: 'http' | 'https'
   readonly clientAddress: string
@@ -24,10 +27,8 @@ export interface RequestFacts {
 
 /** A request behind its filters. */
 export interface Filtered {
-  /** The head that goes on. */
-  readonly text: string
-  /** Host is in the head. */
-  readonly hasHost: boolean
+  /** What goes on in the request line. */
+  readonly target: string
   /** The request goes no further: this is the answer. */
   readonly reply: Reply | null
   /** What the filters of its answer see of it; null where there is no path to see. */
@@ -50,58 +51,35 @@ export class Filtering {
       : new Filtering(compile(filters), paths ?? SAFE_PATHS)
   }
 
-  /** @param text a whole head in origin-form, well-formed */
-  request(text: string, facts: RequestFacts): Filtered {
-    const lines = text.split('\r\n')
-    const [method = '', line = ''] = (lines[0] ?? '').split(' ')
-    const target = line === '*' ? { path: '*', query: '' } : readTarget(line, this.#policy)
-    if ('status' in target) return { text, hasHost: false, reply: { ...target, fields: [], body: '' }, view: null }
-    const { scheme, clientAddress, id } = facts
+  /** Some filter wants to see answers. */
+  get answers(): boolean {
+    return this.#chain.onResponse !== null
+  }
+
+  /** @param fields that go on; they are changed in place */
+  request({ target: line, authority, ...facts }: RequestFacts, fields: FieldList): Filtered {
+    const policy = this.#policy
+    const target = line === '*' ? { path: '*', query: '' } : readTarget(line, policy)
+    if ('status' in target) return { target: line, reply: { ...target, fields: [], body: '' }, view: null }
     const view = new FilterRequest({
-      method,
+      ...facts,
       target,
-      authority: readAuthority(facts.authority, scheme),
-      scheme,
-      clientAddress,
-      id,
-      fields: fieldsOf(lines),
-      policy: this.#policy,
+      authority: readAuthority(authority, facts.scheme),
+      fields,
+      policy,
     })
     const reply = this.#chain.onRequest?.(view) ?? null
-    return {
-      text: headText(`${method} ${view.target} HTTP/1.1`, view.fields),
-      hasHost: view.fields.get('host') !== undefined,
-      reply,
-      view,
-    }
+    return { target: view.target, reply, view }
   }
 
-  /** The answer's head behind its filters; null: they made something that can't go on. */
-  response(text: string, status: number, request: FilterRequest | null, backend: string): string | null {
-    if (this.#chain.onResponse === null || request === null) return text
-    const lines = text.split('\r\n')
-    const fields = fieldsOf(lines)
+  /** Changes the answer's `fields` in place; false: the filters made something that can't go on. */
+  response(status: number, fields: FieldList, request: FilterRequest, backend: string): boolean {
     try {
-      this.#chain.onResponse(new FilterResponse(status, fields, request, backend))
+      this.#chain.onResponse?.(new FilterResponse(status, fields, request, backend))
+      return true
     } catch (error) {
-      if (error instanceof RefusedError) return null
+      if (error instanceof RefusedError) return false
       throw error
     }
-    return headText(lines[0] ?? '', fields)
   }
-}
-
-function fieldsOf(lines: readonly string[]): Fields {
-  const rows: [string, string][] = []
-  for (const line of lines.slice(1)) {
-    const colon = line.indexOf(':')
-    if (colon > 0) rows.push([line.slice(0, colon), line.slice(colon + 1).replace(/^[ \t]+|[ \t]+$/g, '')])
-  }
-  return new Fields(rows)
-}
-
-function headText(start: string, fields: FilterRequest['fields']): string {
-  let text = `${start}\r\n`
-  for (const [name, value] of fields.entries()) text += `${name}: ${value}\r\n`
-  return `${text}\r\n`
 }
