@@ -1,5 +1,4 @@
 /** Runs the demo backends in a worker thread, so that their load does not disturb the caller's event loop. */
-import { once } from 'node:events'
 import { Worker } from 'node:worker_threads'
 import { BalancerError, ERRORS, type ErrorCode, messageOf } from '../core/index.ts'
 import type { DemoAddresses, DemoHandle, DemoOptions } from './backends.ts'
@@ -19,15 +18,21 @@ const CLOSE_DEADLINE_MS = 2000 // closing cuts connections and takes millisecond
 export async function startDemoWorker(options: DemoWorkerOptions = {}): Promise<DemoHandle> {
   const { onExit, ...workerData } = options
   const worker = new Worker(new URL('./worker.ts', import.meta.url), { workerData, name: 'demo' })
-  const exited = new Promise<void>((done) => worker.once('exit', () => done()))
+  // Taken down as it comes: behind a wait, the exit of a worker that reports and ends would seem to have come first.
+  let told: DemoReport | undefined
+  const reported = new Promise<void>((done) =>
+    worker.once('message', (message: DemoReport) => {
+      told = message
+      done()
+    }),
+  )
   let failure: unknown
   worker.on('error', (error) => {
     failure = error
   })
-  const report = await Promise.race([
-    once(worker, 'message').then(([message]) => message as DemoReport),
-    exited.then((): DemoReport => ({ ok: false, code: 'THREAD_DIED', message: 'it ended before it was ready' })),
-  ]).catch((error: unknown): DemoReport => ({ ok: false, code: 'THREAD_DIED', message: messageOf(error) }))
+  const exited = new Promise<void>((done) => worker.once('exit', () => done()))
+  await Promise.race([reported, exited])
+  const report = told ?? died(failure)
   if (!report.ok) {
     await worker.terminate()
     const code = isErrorCode(report.code) ? report.code : 'THREAD_DIED'
@@ -47,5 +52,11 @@ async function closeWorker(worker: Worker, exited: Promise<void>): Promise<void>
   await exited
   clearTimeout(timer)
 }
+
+const died = (failure: unknown): DemoReport => ({
+  ok: false,
+  code: 'THREAD_DIED',
+  message: failure === undefined ? 'it ended before it was ready' : messageOf(failure),
+})
 
 const isErrorCode = (code: string): code is ErrorCode => Object.hasOwn(ERRORS, code)
