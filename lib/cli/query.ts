@@ -1,8 +1,8 @@
 /** `evenkeel query`: the state of services and backends, once or again and again. */
 import type { BackendView, ServiceView, StatusView } from '../admin/index.ts'
+import { nearest } from '../config/index.ts'
 import { type AdminFlags, type AdminPlace, ask, findAdmin, Refused } from './client.ts'
 import { CommandFailure } from './failure.ts'
-import { suggestion } from './nearest.ts'
 import { painter } from './paint.ts'
 import { backendDetails, type Screen, serviceHead, servicesTable } from './states.ts'
 import { watch } from './watch.ts'
@@ -81,14 +81,14 @@ function looker(place: AdminPlace, target: string | undefined, json: boolean): (
 async function unknown(place: AdminPlace, service: string, backend: string, error: Refused): Promise<CommandFailure> {
   const { services } = await ask<StatusView>(place, '/api/v1/status')
   const names = services.map(({ name }) => name)
-  if (!names.includes(service)) return new CommandFailure(1, error.message + suggestion(service, names))
+  if (!names.includes(service)) return new CommandFailure(1, error.message + meant(service, names))
   const { backends } = await ask<ServiceView>(place, `/api/v1/services/${encodeURIComponent(service)}`)
-  return new CommandFailure(
-    1,
-    error.message +
-      suggestion(
-        backend,
-        backends.map(({ name }) => name),
-      ),
-  )
+  const known = backends.map(({ name }) => name)
+  return new CommandFailure(1, error.message + meant(backend, known))
+}
+
+/** ` (did you mean shop?)`, or nothing when no name is near enough to be a typing error. */
+function meant(name: string, names: readonly string[]): string {
+  const best = nearest(name, names)
+  return best === undefined ? '' : ` (did you mean ${best}?)`
 }

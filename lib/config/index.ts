@@ -1,5 +1,6 @@
 export { configurationReference, jsonSchema } from './document.ts'
 export { type LoadOptions, type LoadResult, loadConfig, loadConfigText } from './load.ts'
+export { nearest } from './nearest.ts'
 export { redact } from './redact.ts'
 export { problemsToJson, renderProblems } from './render.ts'
 export type { AccessLogConfig, BackendConfig, Config, HealthConfig, PoolConfig, ServiceConfig } from './schema.ts'

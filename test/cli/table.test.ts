@@ -1,7 +1,6 @@
-/** Tables, durations and suggestions: the pure parts of what the command line prints. */
+/** Tables and durations: the pure parts of what the command line prints. */
 import t from 'tap'
 import { ago, compact, precise } from '../../lib/cli/durations.ts'
-import { suggestion } from '../../lib/cli/nearest.ts'
 import { painter } from '../../lib/cli/paint.ts'
 import { type Column, renderTable } from '../../lib/cli/table.ts'
 
@@ -70,14 +69,5 @@ t.test('durations read well at every size', (t) => {
   t.equal(ago(-5), '0.0 s ago')
   t.equal(ago(812), '0.8 s ago')
   t.equal(ago(61_000), '1m01s ago')
-  t.end()
-})
-
-t.test('a name is suggested when it is near, and no other', (t) => {
-  const names = ['web', 'web-secure', 'echo']
-  t.equal(suggestion('wab', names), ' (did you mean web?)')
-  t.equal(suggestion('Web_Secure', names), ' (did you mean web-secure?)')
-  t.equal(suggestion('database', names), '')
-  t.equal(suggestion('x'.repeat(1000), names), '')
   t.end()
 })

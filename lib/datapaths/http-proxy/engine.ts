@@ -11,7 +11,6 @@ import { Answer } from './answer.ts'
 import { elementsOf, type Field } from './fields.ts'
 import { ProxySession } from './session.ts'
 
-const ADDRESS = /^[0-9a-fA-F:.]{2,45}$/
 const START_LINE = 2 * 1024 // of a head without the target: method, version; status, reason
 
 export class ProxyEngine {
@@ -87,13 +86,7 @@ export class ProxyEngine {
   /** The client behind trusted proxies: the rightmost hop of X-Forwarded-For that is not one of them. */
   clientOf(fields: readonly Field[], peer: string): string {
     const hops = fields.filter(({ key }) => key === 'x-forwarded-for').flatMap(({ value }) => elementsOf(value))
-    let client = peer
-    for (const hop of hops.reverse()) {
-      if (!ADDRESS.test(hop)) break // a chain is believed up to the first hop that is not an address
-      client = hop
-      if (!this.context.trusts(hop)) break
-    }
-    return client
+    return this.context.clientBehind(hops, peer)
   }
 
   close(): void {

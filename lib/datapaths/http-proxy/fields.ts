@@ -1,5 +1,13 @@
 /** Fields as node:http hands them out, and which of them are of one hop, of identity, or protected. HTTP.md 9 and 10. */
 
+import {
+  FORWARDED_PREFIX,
+  HOP_BY_HOP_NAMES,
+  IDENTITY_NAMES,
+  PROTECTED_NAMES,
+  UNTOUCHED_NAMES,
+} from '../http/field-names.ts'
+
 export interface Field {
   readonly name: string
   readonly value: string
@@ -16,25 +24,18 @@ export function fieldsOf(raw: readonly string[]): Field[] {
   return fields
 }
 
-/** Never passed on as they came (RFC 9110 §7.6.1); Content-Length is written anew. */
-const HOP_BY_HOP = new Set([
-  'connection',
-  'keep-alive',
-  'proxy-connection',
-  'proxy-authenticate',
-  'proxy-authorization',
-  'te',
-  'trailer',
-  'transfer-encoding',
-  'upgrade',
-  'content-length',
-])
+const HOP_BY_HOP = new Set<string>(HOP_BY_HOP_NAMES)
 export const isHopByHop = ({ key }: Field): boolean => HOP_BY_HOP.has(key)
 
-const IDENTITY = new Set(['forwarded', 'x-real-ip', 'x-request-id'])
-export const isIdentity = ({ key }: Field): boolean => IDENTITY.has(key) || /^x-forwarded-./.test(key)
+const IDENTITY = new Set<string>(IDENTITY_NAMES)
+const inFamily = (key: string): boolean => key.startsWith(FORWARDED_PREFIX) && key.length > FORWARDED_PREFIX.length
+export const isIdentity = ({ key }: Field): boolean => IDENTITY.has(key) || inFamily(key)
 
-const PROTECTED = new Set(['host', 'content-length', 'cookie', 'authorization', 'via'])
+const UNTOUCHED = new Set<string>(UNTOUCHED_NAMES)
+/** Of identity, what goes on untouched behind a trusted proxy; the other fields are written anew. */
+export const isUntouched = ({ key }: Field): boolean => UNTOUCHED.has(key) || !IDENTITY.has(key)
+
+const PROTECTED = new Set<string>(PROTECTED_NAMES)
 
 /** Is the field named by Connection, and may it be (CVE-2021-33197)? */
 export const isNominated = (field: Field, nominated: ReadonlySet<string>): boolean =>

@@ -6,7 +6,7 @@ import type { Backend } from '../../pool/index.ts'
 import type { ServiceView } from '../contract.ts'
 import { httpDate } from '../http/forward.ts'
 import { keptTrailers } from '../http/trailers.ts'
-import { type Field, isHopByHop, isIdentity, isNominated } from './fields.ts'
+import { type Field, isHopByHop, isIdentity, isNominated, isUntouched } from './fields.ts'
 import type { RequestHead } from './request.ts'
 import type { ResponseHead } from './response.ts'
 
@@ -19,17 +19,6 @@ export interface Hop {
   /** The peer is a trusted proxy: its forwarding fields are believed. */
   readonly trusted: boolean
 }
-
-const REWRITTEN = new Set([
-  'x-forwarded-for',
-  'x-forwarded-proto',
-  'x-forwarded-host',
-  'x-forwarded-port',
-  'x-request-id',
-])
-
-/** Goes on untouched behind a trusted proxy; the other fields of identity are written anew. */
-const passesTrusted = ({ key }: Field): boolean => !REWRITTEN.has(key)
 
 const valuesOf = (fields: readonly Field[], name: string): string[] =>
   fields.filter(({ key }) => key === name).map(({ value }) => value)
@@ -46,7 +35,7 @@ export function requestFields(head: RequestHead, rules: ServiceView['http'], hop
     const gone =
       (isHopByHop(field) && !(field.key === 'trailer' && framing.chunked)) ||
       (field.key === 'host' && !inPlace) ||
-      (isIdentity(field) && !(hop.trusted && passesTrusted(field))) ||
+      (isIdentity(field) && !(hop.trusted && isUntouched(field))) ||
       (requestId !== false && field.name.toLowerCase() === requestId.toLowerCase()) ||
       isNominated(field, framing.nominated)
     if (!gone) out.push(field.name, field.value)

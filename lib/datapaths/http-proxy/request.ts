@@ -1,6 +1,7 @@
 /** What a request's head means, from what node:http read of it. HTTP.md 5–7, 11, 14, 15. */
 import type { IncomingMessage } from 'node:http'
 import type { ServiceView } from '../contract.ts'
+import { isRequestId } from '../http/field-names.ts'
 import {
   type Field,
   type Framing,
@@ -130,7 +131,7 @@ const HOST = /^(?:\[[0-9a-f:.]+\]|[\w\-.~!$&'()*+;=%]+)(?::\d*)?$/i
 /** A trusted proxy's request id: printable, and short enough to be one; else ''. */
 export function requestIdOf(fields: readonly Field[]): string {
   const id = firstOf(fields, 'x-request-id')
-  return /^[\w.:=+/@-]{1,128}$/.test(id) ? id : ''
+  return isRequestId(id) ? id : ''
 }
 
 /** The size of a head, as it would be without superfluous white space. */

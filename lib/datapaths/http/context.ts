@@ -97,8 +97,13 @@ export class HttpContext implements ServiceContext {
       if (head.id(i) !== ID['x-forwarded-for']) continue
       hops = hops.concat(buf.latin1Slice(base + head.valueStart(i), base + head.valueEnd(i)).split(','))
     }
+    return this.clientBehind(hops, peer)
+  }
+
+  /** The rightmost of `hops` that is not trusted; `peer` without any. */
+  clientBehind(hops: readonly string[], peer: string): string {
     let client = peer
-    for (const hop of hops.reverse()) {
+    for (const hop of hops.toReversed()) {
       const address = hop.trim()
       if (!ADDRESS.test(address)) break // a chain is believed up to the first hop that is not an address
       client = address

@@ -1,4 +1,5 @@
 /** The text of single fields of a head. */
+import { isRequestId } from './field-names.ts'
 import { ID } from './fields.ts'
 import type { Head } from './head.ts'
 
@@ -15,5 +16,5 @@ export function firstText(head: Head, buf: Buffer, base: number, id: number): st
 /** A trusted proxy's request id: printable, and short enough to be one; else ''. */
 export function requestIdOf(head: Head, buf: Buffer, base: number): string {
   const text = firstText(head, buf, base, ID['x-request-id'])
-  return /^[\w.:=+/@-]{1,128}$/.test(text) ? text : ''
+  return isRequestId(text) ? text : ''
 }

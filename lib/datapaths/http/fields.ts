@@ -1,28 +1,21 @@
 /** The field names that mean something to an intermediary, each with a number, found by a perfect hash. */
 
+import {
+  FORWARDED_PREFIX as FAMILY,
+  HOP_BY_HOP_NAMES,
+  IDENTITY_NAMES,
+  PROTECTED_NAMES,
+  UNTOUCHED_NAMES,
+} from './field-names.ts'
+
 const NAMES = [
-  'connection',
-  'keep-alive',
-  'proxy-connection',
-  'proxy-authenticate',
-  'proxy-authorization',
-  'te',
-  'trailer',
-  'transfer-encoding',
-  'upgrade',
-  'content-length',
+  ...HOP_BY_HOP_NAMES,
+  ...IDENTITY_NAMES,
   'host',
   'expect',
   'cookie',
   'authorization',
   'via',
-  'forwarded',
-  'x-real-ip',
-  'x-forwarded-for',
-  'x-forwarded-proto',
-  'x-forwarded-host',
-  'x-forwarded-port',
-  'x-request-id',
   'date',
   'user-agent',
   'referer',
@@ -37,7 +30,6 @@ export const FORWARDED_FAMILY = 1
 /** Number of a known name. */
 export const ID = Object.fromEntries(NAMES.map((name, i) => [name, i + 2])) as Readonly<Record<FieldName, number>>
 
-const FAMILY = 'x-forwarded-'
 const BYTES = NAMES.map((name) => Uint8Array.from(name, (char) => char.charCodeAt(0)))
 const SLOTS = 256
 const LOWER = new Uint8Array(256) // folds case, and `_` to `-`: the twins that CGI-like backends can't tell apart
@@ -87,53 +79,20 @@ function inFamily(buf: Buffer, start: number): boolean {
   return true
 }
 
-const set = (...names: FieldName[]): Uint8Array => {
+const set = (names: readonly FieldName[]): Uint8Array => {
   const flags = new Uint8Array(NAMES.length + 2)
   for (const name of names) flags[ID[name]] = 1
   return flags
 }
 
-/** Fields of one hop, never passed on as they came (RFC 9110 §7.6.1). Content-Length is written anew. */
-export const HOP_BY_HOP = set(
-  'connection',
-  'keep-alive',
-  'proxy-connection',
-  'proxy-authenticate',
-  'proxy-authorization',
-  'te',
-  'trailer',
-  'transfer-encoding',
-  'upgrade',
-  'content-length',
-)
+export const HOP_BY_HOP = set(HOP_BY_HOP_NAMES)
 
-/** What says who the client is: only a trusted proxy may. */
-export const IDENTITY = set(
-  'forwarded',
-  'x-real-ip',
-  'x-forwarded-for',
-  'x-forwarded-proto',
-  'x-forwarded-host',
-  'x-forwarded-port',
-  'x-request-id',
-)
+export const IDENTITY = set(IDENTITY_NAMES)
 IDENTITY[FORWARDED_FAMILY] = 1
 
-/** What Connection can't nominate away (CVE-2021-33197). */
-export const PROTECTED = set(
-  'host',
-  'content-length',
-  'cookie',
-  'authorization',
-  'via',
-  ...([
-    'forwarded',
-    'x-forwarded-for',
-    'x-forwarded-proto',
-    'x-forwarded-host',
-    'x-forwarded-port',
-    'x-real-ip',
-    'x-request-id',
-  ] as const),
-)
+/** Of identity, what goes on untouched behind a trusted proxy. */
+export const UNTOUCHED = set(UNTOUCHED_NAMES)
+UNTOUCHED[FORWARDED_FAMILY] = 1
+
+export const PROTECTED = set([...PROTECTED_NAMES, ...IDENTITY_NAMES])
 PROTECTED[FORWARDED_FAMILY] = 1

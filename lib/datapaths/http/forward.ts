@@ -3,7 +3,7 @@ import { isIPv6 } from 'node:net'
 import { formatAddress } from '../../core/index.ts'
 import { type Outbox, outbox } from '../outbox.ts'
 import { equals, forEachElement } from './bytes.ts'
-import { FORWARDED_FAMILY, HOP_BY_HOP, ID, IDENTITY, OTHER, PROTECTED } from './fields.ts'
+import { HOP_BY_HOP, ID, IDENTITY, OTHER, PROTECTED, UNTOUCHED } from './fields.ts'
 import type { Framing } from './framing.ts'
 import type { Head } from './head.ts'
 import type { Hop } from './hop.ts'
@@ -41,10 +41,6 @@ function copyKept(out: Outbox, buf: Buffer, base: number, head: Head): void {
   if (head.fieldsEnd > from) out.copy(buf, base + from, base + head.fieldsEnd)
 }
 
-/** Identity fields of a trusted proxy that go on untouched; the others are written anew. */
-const TRUSTED_AS_IT_IS = new Uint8Array(IDENTITY.length)
-for (const id of [FORWARDED_FAMILY, ID['x-real-ip'], ID.forwarded]) TRUSTED_AS_IT_IS[id] = 1
-
 /** The value of the first field with this id, or ''. */
 function first(buf: Buffer, base: number, head: Head, id: number): string {
   for (let i = 0; i < head.count; i++) if (head.id(i) === id) return text(buf, base, head, i)
@@ -79,7 +75,7 @@ export function forwardRequest(
       dropped[i] =
         (HOP_BY_HOP[field] === 1 && !(field === ID.trailer && framing.chunked)) ||
         (field === ID.host && !hostInPlace) ||
-        (IDENTITY[field] === 1 && !(hop.trusted && TRUSTED_AS_IT_IS[field] === 1)) ||
+        (IDENTITY[field] === 1 && !(hop.trusted && UNTOUCHED[field] === 1)) ||
         (idName !== '' && equals(buf, base + head.nameStart(i), base + head.nameEnd(i), idName)) ||
         nominated(framing, head, i, buf, base)
           ? 1

@@ -1,8 +1,8 @@
 /** Tells a client whose connection is not taken so, as long as that costs little. */
 import type { DeadlineWheel } from '../../core/index.ts'
 import type { Denial } from '../gate.ts'
-import { Linger } from '../http-proxy/linger.ts'
 import { newId } from '../ids.ts'
+import { Linger } from '../linger.ts'
 import type { Wire } from '../wire.ts'
 import { reply } from './replies.ts'
 

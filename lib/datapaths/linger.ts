@@ -1,6 +1,6 @@
 /** Reads on for a while after our last answer, so that no reset destroys it on its way. */
-import { Deadline, type DeadlineOwner, type DeadlineWheel } from '../../core/index.ts'
-import type { Wire, WireSink } from '../wire.ts'
+import { Deadline, type DeadlineOwner, type DeadlineWheel } from '../core/index.ts'
+import type { Wire, WireSink } from './wire.ts'
 
 const LINGER_MS = 2000
 const LINGER_BYTES = 1024 * 1024
