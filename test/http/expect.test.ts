@@ -5,7 +5,7 @@ import { eventually } from '../support/eventually.ts'
 import { valuesOf } from '../support/message.ts'
 import { roundTrip } from '../support/raw.ts'
 
-const rig = await startRig(t, { limited: { http: { maxBody: '1KiB' } } })
+const rig = await startRig(t, { limited: { http: { maxBody: '1KiB' } }, versions: {} })
 const { backend } = rig
 const CONTINUE = 'HTTP/1.1 100 Continue\r\n\r\n'
 const expecting = (target: string, fields = 'Content-Length: 5\r\n') =>
@@ -78,6 +78,80 @@ t.test('without a 100 within a second the body goes on', async (t) => {
   t.equal(response.status, 200)
   t.equal(backend.last('/silent').reader.bytes.toString(), 'hello')
   client.destroy()
+})
+
+t.test('a client that waits for a 100 is told to go on when the backend is silent for a second', async (t) => {
+  backend.onHeadOf('/mute', async (x) => {
+    await eventually('the body', () => x.request.reader.done)
+    x.write(CONTINUE) // late: the client was told
+    x.answer('done')
+  })
+  const client = await rig.connect()
+  const sent = performance.now()
+  client.send(expecting('/mute'))
+  t.equal((await client.readResponse({ interim: true, deadline: 3000 })).status, 100)
+  const waited = performance.now() - sent
+  t.ok(waited > 700 && waited < 1500, `after ${waited} ms`)
+  client.send('hello')
+  const response = await client.readResponse()
+  t.equal(response.body.toString(), 'done')
+  t.strictSame(response.interim, [], 'one 100 is enough')
+  t.equal(backend.last('/mute').reader.bytes.toString(), 'hello')
+  client.destroy()
+})
+
+t.test('no 100 of ours comes behind a body, nor in an answer', async (t) => {
+  let answer: () => void = () => undefined
+  backend.on('/body', (x) => {
+    answer = () => x.answer('done')
+  })
+  backend.onHeadOf('/half', (x) => {
+    x.write('HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nhalf')
+    answer = () => x.write('half')
+  })
+  for (const bytes of [
+    `${expecting('/body')}hello`,
+    expecting('/half'),
+    post('Expect: 100-continue\r\n', '', '/body'),
+  ]) {
+    const seen = backend.heads.length
+    const client = await rig.connect()
+    client.send(bytes)
+    await backend.waitForHeads(seen + 1)
+    const slow = await rig.connect()
+    slow.send(expecting('/timed')) // its 100 comes when ours would have come
+    t.equal((await slow.readResponse({ interim: true, deadline: 3000 })).status, 100)
+    slow.destroy()
+    answer()
+    t.strictSame((await client.readResponse()).interim, [])
+    client.destroy()
+  }
+})
+
+t.test('where a backend has last answered in HTTP/1.0 we send the 100 at once', async (t) => {
+  backend.on('/version/0', (x) => x.end('HTTP/1.0 200 OK\r\n\r\nold'))
+  backend.on('/version/1', (x) => x.answer('new'))
+  backend.onHeadOf('/late', async (x) => {
+    await eventually('the body', () => x.request.reader.done)
+    x.answer('done')
+  })
+  const timed = async (): Promise<number> => {
+    const client = await rig.connect('versions')
+    const sent = performance.now()
+    client.send(expecting('/late'))
+    t.equal((await client.readResponse({ interim: true, deadline: 3000 })).status, 100)
+    const waited = performance.now() - sent
+    client.send('hello')
+    const response = await client.readResponse()
+    t.equal(response.body.toString(), 'done')
+    t.strictSame(response.interim, [])
+    client.destroy()
+    return waited
+  }
+  await roundTrip(rig.port('versions'), get('/version/0'))
+  t.ok((await timed()) < 500, 'at once')
+  await roundTrip(rig.port('versions'), get('/version/1'))
+  t.ok((await timed()) > 700, 'its answer was HTTP/1.1 again')
 })
 
 t.test('any other expectation is answered 417', async (t) => {

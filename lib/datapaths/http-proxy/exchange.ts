@@ -10,6 +10,7 @@ import type { Reply } from '../../filters/index.ts'
 import type { Backend } from '../../pool/index.ts'
 import { blameOf } from '../http/blame.ts'
 import { BodyPace } from '../http/body-pace.ts'
+import { Expectation, type Teller } from '../http/expectation.ts'
 import type { Filtering } from '../http/filtering.ts'
 import { givenReply, reply } from '../http/replies.ts'
 import { TOO_SLOW } from '../http/upload.ts'
@@ -38,20 +39,21 @@ import { type RawAnswer, type ResponseHead, rawAnswer, readAnswer } from './resp
 
 const INTERIM: ResponseHop = { body: 'none', connection: '', upgrade: '', trailers: false }
 
-export class ProxyExchange extends PlacedFlow implements Responder, BodyOwner, RelayOwner {
+export class ProxyExchange extends PlacedFlow implements Responder, BodyOwner, RelayOwner, Teller {
   readonly #engine: ProxyEngine
   readonly #client: Requester
   readonly #head: RequestHead
   readonly #req: IncomingMessage
   readonly #res: Answer
   readonly #body: RequestBody
+  /** null: the client did not ask for a 100. */
+  readonly #expectation: Expectation | null
   readonly #writtenBefore: number
   /** What goes on, but for a Host that depends on the backend. */
   readonly #fields: readonly string[]
   /** What the filters made of it; null: there are none. */
   readonly #filtered: FilteredFields | null
   #attempt: Attempt | null = null
-  #continued = false
   #closeAfter = false
   #queued = Number.POSITIVE_INFINITY
   /** When the request could go out. */
@@ -82,6 +84,7 @@ export class ProxyExchange extends PlacedFlow implements Responder, BodyOwner, R
     this.#head = head
     this.#req = req
     this.#res = res
+    this.#expectation = head.expectContinue ? new Expectation(engine.context.wheel, this) : null
     this.#writtenBefore = client.written
     this.method = head.method
     this.target = head.target
@@ -177,12 +180,19 @@ export class ProxyExchange extends PlacedFlow implements Responder, BodyOwner, R
   }
 
   onSending(): void {
-    const { view, wheel } = this.#engine.context
+    const { context } = this.#engine
+    const { view, wheel } = context
     const { bodyRate } = view.limits
+    const { backend } = this
     if (!this.#body.done) this.#attempt?.flush()
+    if (!this.#body.done && backend !== null) this.#expectation?.sent(!this.#passesExpect || context.isOld(backend))
     if (!this.#body.done && bodyRate.rate > 0) this.#body.pace ??= new BodyPace(wheel, bodyRate)
     this.#body.start()
     this.#client.onProgress()
+  }
+
+  get #passesExpect(): boolean {
+    return this.#fields.some((text, i) => i % 2 === 0 && text.toLowerCase() === 'expect')
   }
 
   /** The body comes, and too slowly. */
@@ -199,6 +209,7 @@ export class ProxyExchange extends PlacedFlow implements Responder, BodyOwner, R
   }
 
   onBody(): void {
+    this.#expectation?.rest()
     if (this.#slow) return this.refuse(408, 'limit-body-rate', TOO_SLOW.detail)
     this.#client.onProgress()
   }
@@ -235,7 +246,8 @@ export class ProxyExchange extends PlacedFlow implements Responder, BodyOwner, R
     if (head === null) return this.onBadResponse()
     // Unasked 100s are not relayed; HTTP/1.0 knows no interim answers (RFC 9110 §15.2).
     if (this.over || this.answered || this.#head.minor === 0) return
-    if (statusCode === 100) this.#continue()
+    if (statusCode === 100 && this.#expectation?.tell() === true) this.onContinueDue()
+    else if (statusCode === 100) return
     else this.#client.writeText(headText(head.status, head.phrase, responseFields(head, INTERIM)))
   }
 
@@ -243,10 +255,7 @@ export class ProxyExchange extends PlacedFlow implements Responder, BodyOwner, R
     return readAnswer(answer, this.#engine.context.view.http)
   }
 
-  /** Tells the client, once, that its body is wanted. */
-  #continue(): void {
-    if (!this.#head.expectContinue || this.#continued) return
-    this.#continued = true
+  onContinueDue(): void {
     this.#res.writeContinue()
   }
 
@@ -265,13 +274,14 @@ export class ProxyExchange extends PlacedFlow implements Responder, BodyOwner, R
 
   /** The client waits for a 100: node:http then closes behind the final answer, so that nothing is left on the wire. */
   get #waits(): boolean {
-    return this.#head.expectContinue && !this.#continued
+    return this.#expectation?.told === false
   }
 
   onResponse(answer: IncomingMessage): void {
     const head = this.#read(rawAnswer(answer))
     if (head === null || head.status < 200) return this.onBadResponse()
     const { status, framing } = head
+    if (this.backend !== null) this.#engine.context.heard(this.backend, answer.httpVersionMinor)
     const { minor, trailers } = this.#head
     const empty = this.method === 'HEAD' || status === 204 || status === 304
     // A length that the backend does not tell becomes chunks for a client that knows them, and the connection's end for one that does not.
@@ -340,6 +350,7 @@ export class ProxyExchange extends PlacedFlow implements Responder, BodyOwner, R
   #answering(status: number): void {
     const now = performance.now()
     this.answered = true
+    this.#expectation?.rest()
     this.phase = 'response'
     this.status = status
     this.firstByteMs = now - this.#sentAt
@@ -382,6 +393,7 @@ export class ProxyExchange extends PlacedFlow implements Responder, BodyOwner, R
 
   #answerOurselves(status: number, keep: boolean, text: string): void {
     this.answered = true
+    this.#expectation?.rest()
     this.status = status
     this.#closeAfter = !keep
     this.#body.drop()
@@ -409,6 +421,7 @@ export class ProxyExchange extends PlacedFlow implements Responder, BodyOwner, R
 
   #end(by: string, reason: Reason | '', whole: boolean): void {
     if (this.over) return
+    this.#expectation?.release()
     this.#body.drop()
     this.#dropAttempt(whole && reason === '' && this.requestDone && this.#attempt?.stream?.reusable === true)
     this.bytesIn += this.#body.bytes

@@ -35,6 +35,7 @@ export class HttpContext implements ServiceContext {
   /** The pool of each route. */
   readonly #routePools: readonly ServicePool[]
   readonly #sorry = new Map<ServicePool, Reply>()
+  readonly #old = new Set<Backend>()
   readonly #caches = new Map<Backend, ConnectionCache>()
   readonly #trusted: AddressSet
 
@@ -83,6 +84,17 @@ export class HttpContext implements ServiceContext {
 
   cacheOf(backend: Backend): ConnectionCache {
     return this.#caches.get(backend) as ConnectionCache
+  }
+
+  /** Keeps what version `backend` has just answered in. */
+  heard(backend: Backend, minor: number): void {
+    if (minor === 0) this.#old.add(backend)
+    else if (this.#old.size > 0) this.#old.delete(backend)
+  }
+
+  /** Its last answer was HTTP/1.0, which knows no interim answers. */
+  isOld(backend: Backend): boolean {
+    return this.#old.has(backend)
   }
 
   /** Are the forwarding fields of this peer believed? */

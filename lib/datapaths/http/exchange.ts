@@ -17,6 +17,7 @@ import { BackendConnection, type Responder } from './backend-connection.ts'
 import { blameOf } from './blame.ts'
 import { Body, type BodyKind } from './body.ts'
 import type { HttpContext } from './context.ts'
+import { Expectation, type Teller } from './expectation.ts'
 import { fieldText, firstText, requestIdOf } from './field-text.ts'
 import { ID } from './fields.ts'
 import { type FilteredHead, filterRequest, filterResponse } from './filtered-head.ts'
@@ -43,9 +44,10 @@ const CLOSED: Failure = {
   detail: 'the backend closed the connection without an answer',
 }
 
+const CONTINUE = 'HTTP/1.1 100 Continue\r\n\r\n'
 const INTERIM: ResponseHop = { body: 'none', connection: '', upgrade: '', trailers: false }
 
-export class Exchange extends PlacedFlow implements Responder {
+export class Exchange extends PlacedFlow implements Responder, Teller {
   readonly #context: HttpContext
   readonly #client: Requester
   readonly #head: string
@@ -56,7 +58,8 @@ export class Exchange extends PlacedFlow implements Responder {
   readonly #idempotent: boolean
   readonly #headOnly: boolean
   readonly #wantsUpgrade: string
-  readonly #expects: boolean
+  /** null: the client did not ask for a 100. */
+  readonly #expectation: Expectation | null
   readonly #json: boolean
   readonly #keepAlive: boolean
   readonly #trailers: boolean
@@ -106,7 +109,7 @@ export class Exchange extends PlacedFlow implements Responder {
     this.#idempotent = head.idempotent
     this.#headOnly = head.method === 'HEAD'
     this.#wantsUpgrade = head.upgrade
-    this.#expects = head.expectContinue
+    this.#expectation = head.expectContinue ? new Expectation(context.wheel, this) : null
     this.#json = head.accept >= 0 && fieldText(head, buf, base, head.accept).includes('json')
     this.#keepAlive = head.framing.persistent(head.minor)
     this.#request = new Upload(head.framing, view.http.maxBody ?? Number.MAX_SAFE_INTEGER)
@@ -206,7 +209,13 @@ export class Exchange extends PlacedFlow implements Responder {
     const introduced = backend.sendProxy !== 'off' && connection.uses === 1
     const proxy = introduced ? formatHeader(backend.sendProxy, this.#client.wire) : ''
     this.#request.begin(proxy + head, wire, wheel, view.limits.bodyRate)
+    if (!this.#request.done) this.#expectation?.sent(this.#context.isOld(backend))
     this.#client.onBodyWanted()
+  }
+
+  /** The backend leaves a client waiting that asked for a 100: we say it. */
+  onContinueDue(): void {
+    this.#client.wire.writeText(CONTINUE)
   }
 
   /** Sends on what belongs to the request's body; answers where it ends. Only while `ready`. */
@@ -215,6 +224,7 @@ export class Exchange extends PlacedFlow implements Responder {
     const { wire } = this.#client
     const stop = this.#request.feed(buf, start, end, wire, connection.wire)
     this.bytesIn += stop - start
+    if (stop > start) this.#expectation?.rest()
     const { refusal } = this.#request
     if (refusal !== null) {
       this.refuse(refusal.status, refusal.reason, refusal.detail)
@@ -258,7 +268,7 @@ export class Exchange extends PlacedFlow implements Responder {
 
   onInterim(head: Head, framing: Framing, buf: Buffer, base: number): void {
     // Unasked 100s are not relayed; HTTP/1.0 knows no interim answers (RFC 9110 §15.2).
-    if (this.#minor === 0 || (head.status === 100 && !this.#expects)) return
+    if (this.#minor === 0 || (head.status === 100 && this.#expectation?.tell() !== true)) return
     this.#client.wire.writeText(forwardResponse(buf, base, head, framing, INTERIM))
   }
 
@@ -279,6 +289,7 @@ export class Exchange extends PlacedFlow implements Responder {
   onResponse(head: Head, framing: Framing, buf: Buffer, base: number, end: number): void {
     const connection = this.#connection as BackendConnection
     const { status } = head
+    this.#context.heard(connection.backend, head.minor)
     const empty = this.#headOnly || status === 204 || status === 304
     const kind: BodyKind = empty ? 'none' : framing.chunked ? 'chunked' : framing.length >= 0 ? 'length' : 'close'
     // A length that the backend does not tell becomes chunks for a client that knows them, and the connection's end for one that does not.
@@ -370,6 +381,7 @@ export class Exchange extends PlacedFlow implements Responder {
     const now = performance.now()
     this.answered = true
     this.#request.forgive()
+    this.#expectation?.rest()
     this.phase = 'response'
     this.status = status
     this.firstByteMs = now - this.#sentAt
@@ -423,6 +435,7 @@ export class Exchange extends PlacedFlow implements Responder {
 
   #end(by: string, reason: Reason | '', whole: boolean): void {
     if (!this.conclude(by, reason, this.#now || undefined)) return
+    this.#expectation?.release()
     const connection = this.#connection
     this.#connection = null
     if (connection !== null) {
