@@ -182,6 +182,16 @@ t.test('a backend that does not read stops the client, and gets all of it later'
   client.destroy()
 })
 
+t.test('a backend connection that is used again and again gathers nothing', async (t) => {
+  const client = await connect(balancer.port('http-proxy'))
+  for (let i = 0; i < 30; i++) {
+    client.send(get('/again'))
+    t.equal((await client.readResponse()).status, 200)
+  }
+  client.destroy()
+  t.notMatch(balancer.stderr(), /MaxListeners/)
+})
+
 t.test('no thread died of any of it, and no backend got anything malformed', async (t) => {
   t.notMatch(balancer.stderr(), /died/)
   t.strictSame(backend.faults, [])

@@ -142,7 +142,7 @@ export class BackendAgent extends Agent {
   override keepSocketAlive(stream: Duplex): boolean {
     if (this.#idle.size >= this.#most || !(stream instanceof BackendStream) || !stream.rest()) return false
     this.#idle.add(stream)
-    stream.once('close', () => this.#idle.delete(stream))
+    if (stream.uses === 1) stream.once('close', () => this.#idle.delete(stream))
     return true
   }
 
