@@ -15,4 +15,5 @@ await overThisEngine(
   'timeouts',
   'upgrade',
   'websocket',
+  '../limits/early-requests',
 )

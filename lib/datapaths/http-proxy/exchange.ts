@@ -115,6 +115,11 @@ export class ProxyExchange extends PlacedFlow implements Responder, BodyOwner, R
     return this.#body.done || this.#req.complete
   }
 
+  /** All of the answer waits for the client to read it. */
+  get handedOver(): boolean {
+    return this.#res.writableEnded
+  }
+
   start(): void {
     const { requestLimit } = this.#engine.context
     if (requestLimit !== null) {

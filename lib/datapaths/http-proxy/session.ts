@@ -14,7 +14,7 @@ import { fieldsOf, isRefusal, type Refusal, refusal } from './fields.ts'
 import type { Hop } from './forward.ts'
 import { HeadWatch } from './head-watch.ts'
 import { refusedHead } from './refused.ts'
-import { interpret } from './request.ts'
+import { bytesOf, interpret } from './request.ts'
 import type { Requester } from './requester.ts'
 import { type StreamOwner, WireStream } from './wire-stream.ts'
 
@@ -61,6 +61,10 @@ export class ProxySession implements Session, StreamOwner, DeadlineOwner, Reques
   #ended = false
   #closing = false
   #sentBefore = 0
+  /** Bytes that came behind the request being served. */
+  #kept = 0
+  /** More came than are kept: the connection closes after the answer under way. */
+  #dropped = false
 
   constructor(engine: ProxyEngine, wire: Wire, client: number, closed: () => void) {
     const { context } = engine
@@ -87,7 +91,7 @@ export class ProxySession implements Session, StreamOwner, DeadlineOwner, Reques
   }
 
   get closing(): boolean {
-    return this.#closing || this.#ended || this.#engine.context.draining
+    return this.#closing || this.#dropped || this.#ended || this.#engine.context.draining
   }
   get written(): number {
     return this.#sentBefore + this.#stream.sent
@@ -100,7 +104,8 @@ export class ProxySession implements Session, StreamOwner, DeadlineOwner, Reques
   }
 
   onArrival(bytes: Buffer, length: number): boolean {
-    if (this.#mode !== 'open') return false
+    if (this.#mode !== 'open' || this.#dropped) return false
+    if (this.#exchange?.requestDone === true) this.#kept += length
     const between = this.#exchange === null && !this.#inHead
     if (between) this.#headBegins(this.#tail === '' || this.#tail === EMPTY_LINE)
     this.#tail = (this.#tail + bytes.toString('latin1', Math.max(0, length - 4), length)).slice(-4)
@@ -119,8 +124,24 @@ export class ProxySession implements Session, StreamOwner, DeadlineOwner, Reques
   }
 
   onRead(): void {
+    const exchange = this.#exchange
+    if (exchange?.requestDone === true) this.#limitKept(exchange)
     if (this.#inHead && this.#watched && this.#watch.overlong)
       this.#refuse(refusal(431, 'the fields are too large'), null)
+  }
+
+  /**
+   * Of further requests no more is kept than may be. What came in one read with the end of the request before is counted as
+   * node:http has parsed it, what came later as it came; more than one read of that does not come.
+   */
+  #limitKept(exchange: ProxyExchange): void {
+    if (this.#kept > 0) this.#stream.hold(true)
+    if (exchange.handedOver) return // only the client's reading is waited for: no more is read, and nothing is lost
+    const parsed = this.#arrivals.reduce((sum, arrival) => sum + sizeOf(arrival), 0)
+    if ((this.#kept || parsed) <= this.#engine.context.view.limits.pipelined) return
+    this.#dropped = true
+    this.#arrivals.length = 0
+    this.#stream.hold(true)
   }
 
   onRequest(req: IncomingMessage, res: Answer): void {
@@ -147,7 +168,7 @@ export class ProxySession implements Session, StreamOwner, DeadlineOwner, Reques
   }
 
   #arrived(arrival: Arrival): void {
-    if (this.#mode !== 'open') return
+    if (this.#mode !== 'open' || this.#dropped) return
     if ('req' in arrival) arrival.req.on('error', () => {}) // the connection's end is told by the stream
     this.#inHead = false
     this.#arrivals.push(arrival)
@@ -159,7 +180,10 @@ export class ProxySession implements Session, StreamOwner, DeadlineOwner, Reques
   #next(): void {
     const arrival = this.#arrivals.shift()
     const left = arrival !== undefined && 'early' in arrival
-    if (this.#arrivals.length === 0 && !left) this.#stream.hold(false)
+    if (this.#arrivals.length === 0 && !left) {
+      this.#kept = 0
+      this.#stream.hold(false)
+    }
     if (arrival === undefined) return this.#wait()
     if (!('req' in arrival)) return this.#refuse(arrival, null)
     const { req } = arrival
@@ -340,6 +364,14 @@ export class ProxySession implements Session, StreamOwner, DeadlineOwner, Reques
     this.#engine.context.sessions.delete(this)
     this.#closed()
   }
+}
+
+/** What a request takes that waits its turn. */
+function sizeOf(arrival: Arrival): number {
+  if (!('req' in arrival)) return 0
+  const { method = '', url = '', rawHeaders, readableLength } = arrival.req
+  const early = 'early' in arrival ? arrival.early.length : 0
+  return bytesOf({ method, target: url, fields: fieldsOf(rawHeaders) }) + readableLength + early
 }
 
 /** The head of a request, without its Upgrade. */
