@@ -1,5 +1,5 @@
 /** What the admin API tells of services and backends, as plain objects. Times are ISO text, durations milliseconds. */
-import { BACKEND, type Board, CODE_CLASSES } from '../board/index.ts'
+import { BACKEND, type Board, CODE_CLASSES, OVERLOADS, type Overload } from '../board/index.ts'
 import { formatAddress } from '../core/index.ts'
 import type { BackendState, Cause } from '../pool/index.ts'
 import type { ProbeReason, ProbeRecord } from '../probes/index.ts'
@@ -96,6 +96,8 @@ export interface StatusView {
   readonly uptimeMs: number
   /** It takes no new flows and ends with the last. */
   readonly draining: boolean
+  /** What runs short, so that new connections are refused. Empty: nothing. */
+  readonly overload: readonly Overload[]
   readonly threads: readonly { readonly thread: number; readonly restarts: number; readonly startedAt: string }[]
   readonly services: readonly ServiceSummary[]
   /** What an operator should look at. Empty: nothing. */
@@ -181,6 +183,7 @@ export function statusView(manager: Manager, file: string, version: string, now:
     startedAt: iso(manager.startedAt),
     uptimeMs: Math.max(0, now - manager.startedAt),
     draining: manager.draining,
+    overload: OVERLOADS.filter((_what, i) => (manager.board.overload & (1 << i)) !== 0),
     threads: (manager.threads?.status() ?? []).map((row) => ({ ...row, startedAt: iso(row.startedAt) })),
     services: services.map((service) => ({
       name: service.name,

@@ -4,7 +4,7 @@ import { nearest } from '../config/index.ts'
 import { type AdminFlags, type AdminPlace, ask, findAdmin, Refused } from './client.ts'
 import { CommandFailure } from './failure.ts'
 import { painter } from './paint.ts'
-import { backendDetails, type Screen, serviceHead, servicesTable } from './states.ts'
+import { backendDetails, overloadLine, type Screen, serviceHead, servicesTable } from './states.ts'
 import { watch } from './watch.ts'
 
 export interface QueryFlags extends AdminFlags {
@@ -58,12 +58,12 @@ function looker(place: AdminPlace, target: string | undefined, json: boolean): (
       return json ? () => [JSON.stringify(value)] : screen(value)
     }
   if (target === undefined)
-    return asked<ServiceView[]>(
-      '/api/v1/services',
-      (views) =>
-        (...to) =>
-          servicesTable(views, ...to),
-    )
+    return async () => {
+      const views = await ask<ServiceView[]>(place, '/api/v1/services')
+      if (json) return () => [JSON.stringify(views)]
+      const { overload } = await ask<StatusView>(place, '/api/v1/status')
+      return (width, paint) => [...overloadLine(overload, paint), ...servicesTable(views, width, paint)]
+    }
   if (backend === '')
     return asked<ServiceView>(ofService, (view) => (...to) => [
       ...serviceHead(view, ...to),

@@ -1,5 +1,5 @@
 /** Services and backends as `query` shows them. Pure: views in, lines out. */
-import type { BackendView, ProbeResultView, ServiceView } from '../admin/index.ts'
+import type { BackendView, ProbeResultView, ServiceView, StatusView } from '../admin/index.ts'
 import { ago, compact, precise } from './durations.ts'
 import type { Paint, Style } from './paint.ts'
 import { type Cell, type Column, cut, renderTable } from './table.ts'
@@ -29,6 +29,10 @@ const COLUMNS: readonly Column[] = [
 
 /** The balancer's clock when it answered: ours may be another. */
 const askedAt = ({ since, sinceMs }: BackendView): number => Date.parse(since) + sinceMs
+
+/** What an operator must know before the rest; nothing when all is well. */
+export const overloadLine = (overload: StatusView['overload'], paint: Paint): string[] =>
+  overload.length === 0 ? [] : [paint('red', `new connections are refused: ${overload.join(' and ')} run short`), '']
 
 export function servicesTable(services: readonly ServiceView[], width: number, paint: Paint): string[] {
   const rows = services.flatMap((service) => service.backends.map((backend) => row(service.name, backend)))

@@ -33,6 +33,23 @@ const name = () =>
   z
     .string()
     .regex(NAME, 'a name has letters, digits, ".", "_" and "-", starts with a letter or digit, and is at most 63 long')
+/** Fields that frame a probe's request or decide its connection. */
+const PROBE_OWN_FIELDS = new Set([
+  'connection',
+  'content-length',
+  'expect',
+  'keep-alive',
+  'te',
+  'trailer',
+  'transfer-encoding',
+  'upgrade',
+])
+
+const probeField = () =>
+  token('header name')
+    .refine((name) => !/^host$/i.test(name), 'is set by health.host')
+    .refine((name) => !PROBE_OWN_FIELDS.has(name.toLowerCase()), 'is a field that probes set themselves')
+
 const fieldValue = () =>
   z.string().regex(/^[\t\x20-\x7e\x80-\xff]*$/, 'a header value has no line breaks or control characters')
 
@@ -87,7 +104,7 @@ const health = z.strictObject({
     .describe('Path of an http probe.'),
   method: z.enum(['GET', 'HEAD', 'OPTIONS', 'POST']).default('GET').describe('Method of an http probe.'),
   host: z.string().min(1).max(255).optional().describe("Host field of an http probe. Default: the backend's address."),
-  headers: z.record(token('header name'), fieldValue()).default({}).describe('More fields of an http probe.'),
+  headers: z.record(probeField(), fieldValue()).default({}).describe('More fields of an http probe.'),
   expect: statusList().prefault('200-399').describe('Status codes that pass.'),
   body: z.string().min(1).max(1024).optional().describe('Text that the first 64 KiB of the answer must contain.'),
   tls: z

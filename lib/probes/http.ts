@@ -19,20 +19,7 @@ import { type Probe, ProbeFailure, type ProbeResult } from './contract.ts'
 const MAX_BODY_BYTES = 64 * 1024 // as the schema's `body` says
 const MAX_HEAD_BYTES = 16 * 1024 // a backend that needs more has something wrong
 
-/** Fields that frame the request or decide the connection: ours alone. */
-const OWN_FIELDS = new Set([
-  'connection',
-  'content-length',
-  'expect',
-  'host',
-  'keep-alive',
-  'te',
-  'trailer',
-  'transfer-encoding',
-  'upgrade',
-])
-
-/** @throws BalancerError for a CA file that can't be used, or a header that probes may not set */
+/** @throws BalancerError for a CA file that can't be used */
 export function createHttpProbe(health: HealthConfig): Probe {
   const scheme = health.type === 'https' ? 'https' : 'http'
   const request: Omit<HttpRequest, 'origin'> = {
@@ -71,14 +58,7 @@ function rethrow(error: unknown): never {
 
 function fieldsOf(health: HealthConfig): Record<string, string> {
   const fields: Record<string, string> = { 'user-agent': 'evenkeel-probe' }
-  for (const [name, value] of Object.entries(health.headers)) {
-    const lower = name.toLowerCase()
-    if (OWN_FIELDS.has(lower)) {
-      const hint = lower === 'host' ? '; write health.host' : ''
-      throw new BalancerError('CONFIG_INVALID', `health.headers can't set ${name}${hint}`)
-    }
-    fields[lower] = value
-  }
+  for (const [name, value] of Object.entries(health.headers)) fields[name.toLowerCase()] = value
   if (health.host !== undefined) fields['host'] = health.host
   return fields
 }

@@ -161,7 +161,7 @@ t.test('--watch waits for a balancer that goes away, and shows the one that come
   let gone = false
   const admin = await serve(t, (request, response) => {
     if (gone) request.socket.destroy()
-    else response.end('[]')
+    else response.end(request.url === '/api/v1/status' ? '{"overload":[]}' : '[]')
   })
   const { child, stdout, stderr, ended } = await start(t, ['query', '--watch=0.1', '--admin', admin])
   await eventually('an answer', () => stdout().includes('no services'))

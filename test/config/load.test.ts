@@ -121,3 +121,16 @@ t.test('what is allowed but has no effect is a warning', async (t) => {
     ],
   })
 })
+
+t.test('a header that a probe sets itself is told as a problem of the file', async (t) => {
+  for (const name of ['Host', 'connection', 'Content-Length', 'Transfer-Encoding', 'Upgrade', 'Expect', 'TE'])
+    t.match(
+      await toldOf(file(service('a', `    health: { type: http, headers: { ${name}: x } }\n`))),
+      [
+        new RegExp(
+          `headers\\.${name}: "${name}" is ${name === 'Host' ? 'set by health.host' : 'a field that probes set'}`,
+        ),
+      ],
+      name,
+    )
+})

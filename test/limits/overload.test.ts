@@ -2,6 +2,7 @@
 import { execFileSync } from 'node:child_process'
 import { existsSync, readdirSync } from 'node:fs'
 import t, { type Test } from 'tap'
+import { run } from '../cli/support.ts'
 import { logOf, makeCertificate } from '../e2e/fixtures/support.ts'
 import { startBackend, startTcpBackend } from '../support/backend.ts'
 import { type Balancer, startBalancer } from '../support/balancer.ts'
@@ -58,6 +59,9 @@ t.test('descriptors', { skip: prlimit ? false : 'needs prlimit and /proc' }, asy
   }
   for (const client of inside) t.equal(await served(client), 200, 'those there are served on')
   t.equal(await gaugeOf(balancer, 'evenkeel_overload', 'descriptors'), 1)
+  t.match(await balancer.status(), { overload: ['descriptors'] }, 'the status tells of it')
+  const query = await run(t, ['query', '--admin', balancer.admin])
+  t.match(query.stdout, /^new connections are refused: descriptors run short\n\nSERVICE/)
 
   for (const client of crowd) client.destroy()
   await eventually('it has recovered', () => tellings(balancer, 'descriptors').length === 2)

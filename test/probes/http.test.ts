@@ -61,13 +61,6 @@ t.test('a POST says that it has no body', async (t) => {
   t.ok(lines.includes('content-length: 0'))
 })
 
-for (const name of ['Host', 'connection', 'Content-Length', 'Transfer-Encoding', 'Upgrade']) {
-  t.test(`a probe that would set ${name} is refused when it is made`, (t) => {
-    t.throws(() => probeOf({ headers: { [name]: '1' } }), { code: 'CONFIG_INVALID', message: name })
-    t.end()
-  })
-}
-
 const statuses: readonly [expect: unknown, status: number, pass: boolean][] = [
   ['200-399', 200, true],
   ['200-399', 399, true],
