@@ -26,9 +26,7 @@ export function check(root: Tree): Finding[] {
       ...checkTls(entry),
       ...checkPools(entry),
       ...checkRoutes(entry.value),
-      ...checkEngineRoutes(entry.value),
       ...checkProxyProtocol(entry.value),
-      ...checkSendProxy(entry.value),
     ])
       findings.push({ at, path: ['virtualServices', name, ...path], message })
   return findings
@@ -168,29 +166,6 @@ function checkProxyProtocol(service: Tree): Finding[] {
   if (from !== undefined && (from.kind !== 'list' || itemsOf(from).length > 0)) return []
   const message = 'is needed: the addresses of the load balancers that send the PROXY header'
   return [{ at: from?.at ?? accept.at, path: ['proxyProtocol', 'from'], message }]
-}
-
-/** The http-proxy engine shares connections to backends, so they can't name one client. */
-function checkSendProxy(service: Tree): Finding[] {
-  const protocol = textOf(child(service, 'protocol')) ?? ''
-  if (!protocol.startsWith('http') || textOf(child(child(service, 'http'), 'engine')) !== 'http-proxy') return []
-  const message = 'needs http.engine native'
-  const findings: Finding[] = []
-  const look = (tree: Tree, path: readonly (string | number)[]): void => {
-    const own = child(tree, 'sendProxy')
-    if (own !== undefined && textOf(own) !== 'off') findings.push({ at: own.at, path: [...path, 'sendProxy'], message })
-  }
-  look(service, [])
-  for (const [i, backend] of itemsOf(child(service, 'backends')).entries()) look(backend, ['backends', i])
-  return findings
-}
-
-/** The compatibility engine does not route: what is meant for other backends must not reach those of the service. */
-function checkEngineRoutes(service: Tree): Finding[] {
-  if (textOf(child(child(service, 'http'), 'engine')) !== 'http-proxy') return []
-  const routes = child(service, 'routes')
-  if (routes === undefined || itemsOf(routes).length === 0) return []
-  return [{ at: routes.at, path: ['routes'], message: 'needs http.engine native' }]
 }
 
 function msOf(tree: Tree | undefined, fallback: number): number | undefined {

@@ -16,4 +16,5 @@ await overThisEngine(
   'upgrade',
   'websocket',
   '../limits/early-requests',
+  '../proxy-protocol/send',
 )

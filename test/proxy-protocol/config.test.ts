@@ -36,20 +36,6 @@ t.test('a backend has its own version, else that of its service', async (t) => {
   t.match(await toldOf(file(service('a', '    sendProxy: v3\n'))), [/sendProxy: /])
 })
 
-t.test('the http-proxy engine, which shares its connections, sends no header', async (t) => {
-  const engine = '    http: { engine: http-proxy }\n'
-  const backend = '[{ address: 127.0.0.1:2, sendProxy: v2 }, { address: 127.0.0.1:3, sendProxy: off }]'
-  const text = file(service('a', `    sendProxy: v1\n${engine}`, '127.0.0.1:0', 'http')).replace(
-    '[127.0.0.1:1]',
-    backend,
-  )
-  t.strictSame(await toldOf(text), [
-    '6:51 virtualServices.a.backends[0].sendProxy: needs http.engine native',
-    '7:16 virtualServices.a.sendProxy: needs http.engine native',
-  ])
-  t.strictSame(await toldOf(file(service('a', `    sendProxy: v1\n${engine}`))), [], 'it has no effect on tcp')
-})
-
 const warningsOf = async (text: string): Promise<string[]> => {
   const result = await loadConfigText(text, 'test.yaml', { env: {} })
   return result.ok ? result.warnings.map(({ path, message }) => `${path}: ${message}`) : ['refused']

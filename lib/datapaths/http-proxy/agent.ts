@@ -24,9 +24,10 @@ export class BackendStream extends WireStream implements DeadlineOwner {
   /** Something came behind an answer (HTTP.md 19), or the backend has said its last. */
   spoilt = false
 
-  constructor(wire: Wire, wheel: DeadlineWheel, idleMs: number) {
+  /** @param lead what goes out in front of the first request */
+  constructor(wire: Wire, wheel: DeadlineWheel, idleMs: number, lead: Buffer | null) {
     const link = new Link()
-    super(wire, link)
+    super(wire, link, lead)
     link.stream = this
     this.#link = link
     this.#idle = new Deadline(wheel, this)

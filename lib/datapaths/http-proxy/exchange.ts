@@ -16,6 +16,7 @@ import { givenReply, reply } from '../http/replies.ts'
 import { TOO_SLOW } from '../http/upload.ts'
 import { newId } from '../ids.ts'
 import { PlacedFlow } from '../placed-flow.ts'
+import { formatHeader } from '../proxy-protocol/format.ts'
 import type { Wire } from '../wire.ts'
 import { BackendStream } from './agent.ts'
 import type { Answer, RelayOwner } from './answer.ts'
@@ -150,7 +151,7 @@ export class ProxyExchange extends PlacedFlow implements Responder, BodyOwner, R
 
   protected override useIdle(backend: Backend): boolean {
     if (this.answered) return true // refused meanwhile: no connection is wanted
-    if (!this.#engine.agentOf(backend).ready) return false
+    if (!this.#client.agentOf(backend).ready) return false
     this.connectMs = 0
     this.#sentAt = performance.now()
     this.#send(backend, null)
@@ -161,7 +162,9 @@ export class ProxyExchange extends PlacedFlow implements Responder, BodyOwner, R
     if (this.answered) return wire.destroy()
     const { wheel, view } = this.#engine.context
     this.#sentAt = performance.now()
-    this.#send(backend, new BackendStream(wire, wheel, view.timeouts.backendIdle))
+    const { sendProxy } = backend
+    const header = sendProxy === 'off' ? null : Buffer.from(formatHeader(sendProxy, this.#client.wire), 'latin1')
+    this.#send(backend, new BackendStream(wire, wheel, view.timeouts.backendIdle, header))
   }
 
   /** @param dialled for this request alone; null: the backend's agent has an idle connection */
@@ -171,7 +174,7 @@ export class ProxyExchange extends PlacedFlow implements Responder, BodyOwner, R
     const attempt = new Attempt(backend, this, dialled)
     this.#attempt = attempt
     try {
-      attempt.send(this.#engine.proxy, this.#engine.agentOf(backend), this.#req, this.#res, {
+      attempt.send(this.#engine.proxy, this.#client.agentOf(backend), this.#req, this.#res, {
         method: head.method,
         path: this.#filtered?.target ?? head.path,
         fields: withHost(this.#fields, backend),

@@ -1,5 +1,7 @@
 /** The contract between an exchange and the client connection that it belongs to. */
+import type { Backend } from '../../pool/index.ts'
 import type { Wire } from '../wire.ts'
+import type { BackendAgent } from './agent.ts'
 import type { Hop } from './forward.ts'
 
 /** What an exchange asks of the client connection that it belongs to. */
@@ -16,6 +18,8 @@ export interface Requester {
   /** The client has not taken everything yet; bytes of it. */
   readonly pending: boolean
   readonly queued: number
+  /** The connections to `backend` that this client's requests may use. */
+  agentOf(backend: Backend): BackendAgent
   writeText(text: string): void
   /** Several writes become one. */
   gather(): void

@@ -1,12 +1,14 @@
 /** One client connection of node:http: gives its requests to exchanges, one after the other. */
 import type { IncomingMessage } from 'node:http'
 import { codeOf, Deadline, type DeadlineOwner } from '../../core/index.ts'
+import type { Backend } from '../../pool/index.ts'
 import type { Session } from '../contract.ts'
 import { reply } from '../http/replies.ts'
 import { newId } from '../ids.ts'
 import { Linger } from '../linger.ts'
 import { Relay } from '../tcp/relay.ts'
 import type { Wire } from '../wire.ts'
+import { BackendAgent } from './agent.ts'
 import { Answer } from './answer.ts'
 import type { ProxyEngine } from './engine.ts'
 import { ProxyExchange } from './exchange.ts'
@@ -48,6 +50,7 @@ export class ProxySession implements Session, StreamOwner, DeadlineOwner, Reques
   #mode: Mode = 'open'
   #exchange: ProxyExchange | null = null
   #relay: Relay | null = null
+  #ownAgents: Map<Backend, BackendAgent> | null = null
   #lingering: Linger | null = null
   /** Bytes behind the request being served, which may upgrade: node:http has left the connection. */
   #early: Buffer | null = null
@@ -229,6 +232,18 @@ export class ProxySession implements Session, StreamOwner, DeadlineOwner, Reques
     this.#linger(text)
   }
 
+  /** A connection that tells the backend of this client by a PROXY header carries no other's requests. */
+  agentOf(backend: Backend): BackendAgent {
+    if (backend.sendProxy === 'off') return this.#engine.agentOf(backend)
+    this.#ownAgents ??= new Map()
+    let agent = this.#ownAgents.get(backend)
+    if (agent === undefined) {
+      agent = new BackendAgent(Math.min(1, this.#engine.context.view.http.maxIdleBackendConnections))
+      this.#ownAgents.set(backend, agent)
+    }
+    return agent
+  }
+
   writeText(text: string): void {
     this.#stream.write(text, 'latin1')
   }
@@ -361,6 +376,7 @@ export class ProxySession implements Session, StreamOwner, DeadlineOwner, Reques
     this.#arrivals.length = 0
     this.#deadline.release()
     this.#stream.detach()?.destroy()
+    for (const agent of this.#ownAgents?.values() ?? []) agent.destroy()
     this.#engine.context.sessions.delete(this)
     this.#closed()
   }

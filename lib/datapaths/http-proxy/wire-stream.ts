@@ -26,13 +26,16 @@ export class WireStream extends Duplex implements WireSink {
   #written: (() => void) | null = null
   #wanted = false
   #held = false
+  #lead: Buffer | null
   /** Bytes written so far. */
   sent = 0
 
-  constructor(wire: Wire, owner: StreamOwner) {
+  /** @param lead goes out in front of the first bytes */
+  constructor(wire: Wire, owner: StreamOwner, lead: Buffer | null = null) {
     super({ allowHalfOpen: true, autoDestroy: false, emitClose: true, highWaterMark: HIGH_WATER })
     this.#wire = wire
     this.#owner = owner
+    this.#lead = lead
     wire.sink = this
   }
 
@@ -109,8 +112,11 @@ export class WireStream extends Duplex implements WireSink {
     this.#send(Buffer.concat(chunks.map(({ chunk }) => chunk)), done)
   }
 
-  #send(bytes: Buffer, done: () => void): void {
+  #send(chunk: Buffer, done: () => void): void {
     const wire = this.#wire
+    const lead = chunk.length > 0 ? this.#lead : null
+    const bytes = lead === null ? chunk : Buffer.concat([lead, chunk])
+    if (lead !== null) this.#lead = null
     this.sent += bytes.length
     if (wire === null || bytes.length === 0 || wire.writeOwned(bytes, 0, bytes.length)) done()
     else this.#written = done
