@@ -2,6 +2,7 @@
 import { overThisEngine } from './support.ts'
 
 await overThisEngine(
+  'all-down',
   'backend-connections',
   'bad-responses',
   'expect',
@@ -10,8 +11,10 @@ await overThisEngine(
   'hop-by-hop',
   'own-answers',
   'pipelining',
+  'queue',
   'responses',
   'retries',
+  'routes',
   'timeouts',
   'upgrade',
   'websocket',

@@ -134,6 +134,11 @@ export class ProxyExchange extends PlacedFlow implements Responder, BodyOwner, R
     if (maxBody !== undefined && this.#head.framing.length > maxBody) return this.onBodyTooLarge()
     const given = this.#filtered?.reply
     if (given) return this.#give(given)
+    if (this.#filtered !== null) {
+      const place = this.#engine.context.poolFor(this.#filtered.view)
+      if (place === null) return this.refuse(404, 'no-route', 'no route leads there')
+      this.place = place
+    }
     this.seekBackend()
   }
 
@@ -146,7 +151,9 @@ export class ProxyExchange extends PlacedFlow implements Responder, BodyOwner, R
 
   protected override onUnplaced(): void {
     const { status, reason, detail, retryAfter } = this.failure
-    this.refuse(status, reason, detail, retryAfter)
+    const sorry = reason === 'no-backend' ? this.#engine.context.sorryOf(this.place) : undefined
+    if (sorry !== undefined) this.#give(sorry)
+    else this.refuse(status, reason, detail, retryAfter)
   }
 
   protected override useIdle(backend: Backend): boolean {
