@@ -57,7 +57,9 @@ function withPools(service: Tree): Tree {
   const entries = new Map<string, Entry>()
   for (const [name, entry] of pools.value.entries) {
     const base: Branch = { kind: 'map', entries: shared, at: entry.value.at }
-    entries.set(name, { ...entry, value: merge(base, entry.value) })
+    // Of the ways to say sorry there is one: the pool's own is not joined with another.
+    const own = child(entry.value, 'sorry') === undefined ? base : without(base, 'sorry')
+    entries.set(name, { ...entry, value: merge(own, entry.value) })
   }
   return withEntry(service, 'pools', { ...pools, value: { ...pools.value, entries } })
 }

@@ -177,3 +177,30 @@ t.test('clients that left cost the others nothing', async (t) => {
   t.equal((await roundTrip(rig.port(), get('/after'))).status, 200)
   t.strictSame(backend.faults, [])
 })
+
+t.test('further tries behind new connections that die are bounded together', async (t) => {
+  const active = 12 // at a time, each with a budget of three tries between them
+  const backends = ['a', 'b'].map((name) => ({ name, address: backend.address }))
+  const swallow = await startRig(t, { budget: { retries: 1, backends } })
+  // All are there before the first is dropped, and all tries again before the first of those.
+  const waiting: { connection: { socket: { destroy(): unknown } } }[] = []
+  backend.on('/swallowed', (x) => {
+    waiting.push(x)
+    if (waiting.length >= active) for (const each of waiting) each.connection.socket.destroy()
+  })
+  const clients = await Promise.all(Array.from({ length: active }, () => swallow.connect('budget')))
+  for (const client of clients) client.send(get('/swallowed'))
+  for (const client of clients) t.equal((await client.readResponse()).status, 502)
+  for (const client of clients) client.destroy()
+  const text = await swallow.balancer.metrics()
+  const count = (name: string) =>
+    Number(new RegExp(`^${name}\\{service="budget"[^}]*\\} (\\d+)`, 'm').exec(text)?.[1] ?? 0)
+  const seen = backend.heads.filter(({ target }) => target === '/swallowed').length
+  t.ok(count('evenkeel_retries_denied_total') > 0, 'not all were tried again')
+  t.equal(seen, active + count('evenkeel_retries_total'), 'each try is counted')
+  t.equal(
+    count('evenkeel_retries_total') + count('evenkeel_retries_denied_total'),
+    active,
+    'each was tried again or denied',
+  )
+})
