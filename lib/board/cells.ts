@@ -116,6 +116,12 @@ export class ServiceCell extends Cell {
     bump(this.totals, this.base + SERVICE.at.bytesOut, sent)
   }
 
+  /** Bytes of a body before and after compression. */
+  compressed(before: number, after: number): void {
+    bump(this.totals, this.base + SERVICE.at.compressionIn, before)
+    bump(this.totals, this.base + SERVICE.at.compressionOut, after)
+  }
+
   handshake(version: string, resumed: boolean): void {
     const i = (HANDSHAKES as readonly string[]).indexOf(resumed ? `${version} resumed` : version)
     if (i >= 0) bump(this.totals, this.base + SERVICE.at.handshakes + i, 1)

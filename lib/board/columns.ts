@@ -81,6 +81,8 @@ export const SERVICE = columns({
   clientsUnknown: 1,
   bytesIn: 1,
   bytesOut: 1,
+  compressionIn: 1,
+  compressionOut: 1,
   duration: HISTOGRAM_COLUMNS,
 })
 

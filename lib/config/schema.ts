@@ -4,6 +4,7 @@
  */
 import { isIP } from 'node:net'
 import { z } from 'zod'
+import { compression } from './compression.ts'
 import { filtersShape, pathsShape, poolsShape, routesShape, sorryShape } from './filters.ts'
 import { limits, overload } from './limits.ts'
 import { backendAddress, cidr, duration, listenAddress, percentage, size, statusList } from './scalars.ts'
@@ -214,6 +215,7 @@ const http = z.strictObject({
     .max(10_000)
     .default(256)
     .describe('Idle connections kept per backend and data thread.'),
+  compression,
 })
 
 const SEND_PROXY = ['off', 'v1', 'v2'] as const

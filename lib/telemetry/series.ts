@@ -147,6 +147,16 @@ const OF_SERVICE: readonly Family<ServiceSource>[] = [
       line(name, `${of},direction="out"`, board.sum('service', row, SERVICE.at.bytesOut)),
   },
   {
+    name: 'evenkeel_compression_bytes_total',
+    help: 'Bytes of bodies that were compressed, before (in) and after (out).',
+    type: 'counter',
+    samples: (name, of, { row, protocol }, { board }) =>
+      protocol.startsWith('http')
+        ? line(name, `${of},direction="in"`, board.sum('service', row, SERVICE.at.compressionIn)) +
+          line(name, `${of},direction="out"`, board.sum('service', row, SERVICE.at.compressionOut))
+        : '',
+  },
+  {
     name: 'evenkeel_tls_handshakes_total',
     help: 'TLS handshakes with clients that succeeded.',
     type: 'counter',

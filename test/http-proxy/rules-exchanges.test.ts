@@ -5,6 +5,7 @@ await overThisEngine(
   'all-down',
   'backend-connections',
   'bad-responses',
+  'compression',
   'expect',
   'filters',
   'forwarding',

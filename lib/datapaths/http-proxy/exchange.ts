@@ -8,6 +8,7 @@ import type { Reason } from '../../board/index.ts'
 import { formatAddress } from '../../core/index.ts'
 import type { Reply } from '../../filters/index.ts'
 import type { Backend } from '../../pool/index.ts'
+import type { Offer } from '../compression/compression.ts'
 import { blameOf } from '../http/blame.ts'
 import { BodyPace } from '../http/body-pace.ts'
 import { Expectation, type Teller } from '../http/expectation.ts'
@@ -19,7 +20,7 @@ import { PlacedFlow } from '../placed-flow.ts'
 import { formatHeader } from '../proxy-protocol/format.ts'
 import type { Wire } from '../wire.ts'
 import { BackendStream } from './agent.ts'
-import type { Answer, RelayOwner } from './answer.ts'
+import type { Answer } from './answer.ts'
 import { Attempt, BAD_RESPONSE, GONE, type Responder } from './attempt.ts'
 import { type BodyOwner, RequestBody } from './body.ts'
 import type { ProxyEngine } from './engine.ts'
@@ -34,13 +35,14 @@ import {
   withHost,
   withoutGarbling,
 } from './forward.ts'
+import { offerTo, type Packing, type PackingOwner, relayAnswer } from './packing.ts'
 import { bytesOf, firstOf, type RequestHead, requestIdOf } from './request.ts'
 import type { Requester } from './requester.ts'
 import { type RawAnswer, type ResponseHead, rawAnswer, readAnswer } from './response.ts'
 
 const INTERIM: ResponseHop = { body: 'none', connection: '', upgrade: '', trailers: false }
 
-export class ProxyExchange extends PlacedFlow implements Responder, BodyOwner, RelayOwner, Teller {
+export class ProxyExchange extends PlacedFlow implements Responder, BodyOwner, PackingOwner, Teller {
   readonly #engine: ProxyEngine
   readonly #client: Requester
   readonly #head: RequestHead
@@ -54,6 +56,9 @@ export class ProxyExchange extends PlacedFlow implements Responder, BodyOwner, R
   readonly #fields: readonly string[]
   /** What the filters made of it; null: there are none. */
   readonly #filtered: FilteredFields | null
+  /** How the answer may be compressed; null: not at all. */
+  readonly #offer: Offer | null
+  #packing: Packing | null = null
   #attempt: Attempt | null = null
   #closeAfter = false
   #queued = Number.POSITIVE_INFINITY
@@ -87,6 +92,7 @@ export class ProxyExchange extends PlacedFlow implements Responder, BodyOwner, R
     this.#res = res
     this.#expectation = head.expectContinue ? new Expectation(engine.context.wheel, this) : null
     this.#writtenBefore = client.written
+    this.#offer = engine.context.compression === null ? null : offerTo(engine.context.compression, head)
     this.method = head.method
     this.target = head.target
     this.host = head.authority
@@ -311,9 +317,12 @@ export class ProxyExchange extends PlacedFlow implements Responder, BodyOwner, R
     if (fields === null) return this.refuse(502, 'bad-response', 'a filter made an answer that can not go on')
     this.#answering(status)
     this.#closeAfter = !keep
-    this.#res.head(status, head.phrase, fields)
     this.#client.gather()
-    this.#res.relay(answer, hop.trailers, this)
+    this.#packing = relayAnswer({ answer, head, fields, empty, trailers: hop.trailers }, this.#offer, this.#res, this)
+  }
+
+  onPackFailed(): void {
+    this.finish('us', 'internal')
   }
 
   #filterAnswer(status: number, fields: readonly string[]): readonly string[] | null {
@@ -437,6 +446,7 @@ export class ProxyExchange extends PlacedFlow implements Responder, BodyOwner, R
   #end(by: string, reason: Reason | '', whole: boolean): void {
     if (this.over) return
     this.#expectation?.release()
+    this.#packing?.destroy()
     this.#body.drop()
     this.#dropAttempt(whole && reason === '' && this.requestDone && this.#attempt?.stream?.reusable === true)
     this.bytesIn += this.#body.bytes

@@ -3,6 +3,7 @@ import type { IncomingMessage } from 'node:http'
 import { isIPv6 } from 'node:net'
 import { formatAddress } from '../../core/index.ts'
 import type { Backend } from '../../pool/index.ts'
+import { isDigest } from '../compression/answer.ts'
 import type { ServiceView } from '../contract.ts'
 import { httpDate } from '../http/forward.ts'
 import { keptTrailers } from '../http/trailers.ts'
@@ -146,3 +147,7 @@ export function forwardedTrailers({ rawTrailers }: IncomingMessage): [string, st
     .filter((line) => line !== '')
     .map((line) => [line.slice(0, line.indexOf(':')), line.slice(line.indexOf(':') + 2)])
 }
+
+/** The same behind a body that has been compressed: digests of it as it was would not hold any more. */
+export const packedTrailers = (message: IncomingMessage): [string, string][] | null =>
+  forwardedTrailers(message)?.filter(([name]) => !isDigest(name)) ?? null

@@ -4,6 +4,7 @@ import { AddressSet, type DeadlineWheel, type Logger } from '../../core/index.ts
 import { compileRoutes, fixedReply, type Reply, type RequestView } from '../../filters/index.ts'
 import type { Backend } from '../../pool/index.ts'
 import type { AccessLog } from '../../telemetry/index.ts'
+import { Compression } from '../compression/compression.ts'
 import type { ServiceContext, ServicePool, ServiceView, Session } from '../contract.ts'
 import type { RetryBudget } from '../retry-budget.ts'
 import { ConnectionCache } from './backend-connection.ts'
@@ -27,6 +28,8 @@ export class HttpContext implements ServiceContext {
   readonly requestLimit: RequestLimit | null
   /** null: heads go on as they are. */
   readonly filtering: Filtering | null
+  /** null: bodies go on as they are. */
+  readonly compression: Compression | null
   draining = false
   /** Exchanges under way. */
   active = 0
@@ -65,6 +68,7 @@ export class HttpContext implements ServiceContext {
       ({ pool }) => context.pools.find(({ view }) => view.name === pool) ?? context.pools[0],
     )
     this.filtering = Filtering.of(filters, http.paths, routes.length > 0)
+    this.compression = Compression.of(http.compression, context.cell)
     this.#trusted = new AddressSet(context.view.http.trustedProxies)
   }
 

@@ -8,6 +8,7 @@ import type { Reason } from '../../board/index.ts'
 import { formatAddress } from '../../core/index.ts'
 import type { Reply } from '../../filters/index.ts'
 import type { Backend } from '../../pool/index.ts'
+import type { Offer } from '../compression/compression.ts'
 import { newId } from '../ids.ts'
 import { type Outbox, outbox } from '../outbox.ts'
 import { type Failure, PlacedFlow } from '../placed-flow.ts'
@@ -33,6 +34,7 @@ import {
 } from './forward.ts'
 import type { Framing } from './framing.ts'
 import type { Head } from './head.ts'
+import { offerTo, Packing, type PackingOwner, packedHead } from './packing.ts'
 import { givenReply, reply } from './replies.ts'
 import type { RequestHead } from './request.ts'
 import type { Requester } from './requester.ts'
@@ -47,13 +49,15 @@ const CLOSED: Failure = {
 const CONTINUE = 'HTTP/1.1 100 Continue\r\n\r\n'
 const INTERIM: ResponseHop = { body: 'none', connection: '', upgrade: '', trailers: false }
 
-export class Exchange extends PlacedFlow implements Responder, Teller {
+export class Exchange extends PlacedFlow implements Responder, PackingOwner, Teller {
   readonly #context: HttpContext
   readonly #client: Requester
   readonly #head: string
   readonly #needsHost: boolean
   /** What the filters made of it; null: there are none. */
   readonly #filtered: FilteredHead | null
+  /** How its answer may be compressed; null: not at all. */
+  readonly #offer: Offer | null
   readonly #minor: number
   readonly #idempotent: boolean
   readonly #headOnly: boolean
@@ -65,6 +69,8 @@ export class Exchange extends PlacedFlow implements Responder, Teller {
   readonly #trailers: boolean
   readonly #request: Upload
   #response: Body | null = null
+  /** The answer's body on its way through a compressor, in place of `#response`. */
+  #packing: Packing | null = null
   #connection: BackendConnection | null = null
   #reusable = false
   #closeAfter = false
@@ -126,6 +132,7 @@ export class Exchange extends PlacedFlow implements Responder, Teller {
             id: this.id,
           })
     this.#head = this.#filtered === null ? text : this.#filtered.text
+    this.#offer = context.compression === null ? null : offerTo(context.compression, head, buf, base)
     this.#needsHost = hostless && this.#filtered?.hasHost !== true
   }
 
@@ -238,6 +245,7 @@ export class Exchange extends PlacedFlow implements Responder, Teller {
   onClientDrain(): void {
     this.#queued = Number.POSITIVE_INFINITY
     this.progressed = true
+    this.#packing?.resume()
     if (this.#response?.blocked === true) {
       this.#response.blocked = false
       this.#connection?.wire.resume()
@@ -302,13 +310,21 @@ export class Exchange extends PlacedFlow implements Responder, Teller {
     const hop = { body: out, connection: value, upgrade: '', trailers }
     outbox.begin()
     writeResponse(outbox, buf, base, head, framing, hop)
-    const text = this.#filtered === null ? outbox : this.#filter(outbox.toString(), status, connection.backend)
-    if (text === null) return this.refuse(502, 'bad-response', 'a filter made an answer that can not go on')
+    const filtered = this.#filtered === null ? outbox : this.#filter(outbox.toString(), status, connection.backend)
+    if (filtered === null) return this.refuse(502, 'bad-response', 'a filter made an answer that can not go on')
+    const packed = this.#offer === null ? null : packedHead(this.#offer, filtered.toString(), status, framing.length)
+    const text = packed === null ? filtered : packed.text
     this.#answering(status)
-    this.bytesOut += text.length
     this.#closeAfter = !keep
-    this.#response = new Body(kind, framing.length, out === 'chunked', trailers, Number.MAX_SAFE_INTEGER)
-    this.#relay(connection, this.#response, buf, base + head.pos, end, text)
+    if (kind !== 'none' && packed?.start) {
+      const body = { kind, length: framing.length, trailers }
+      this.#packing = new Packing(packed.text, packed.start, body, connection.wire, this.#client, this)
+      this.#pack(this.#packing, buf, base + head.pos, end)
+    } else {
+      this.bytesOut += text.length
+      this.#response = new Body(kind, framing.length, out === 'chunked', trailers, Number.MAX_SAFE_INTEGER)
+      this.#relay(connection, this.#response, buf, base + head.pos, end, text)
+    }
     this.#now = 0
   }
 
@@ -324,7 +340,17 @@ export class Exchange extends PlacedFlow implements Responder, Teller {
   }
 
   onResponseBody(buf: Buffer, start: number, end: number): void {
+    if (this.#packing !== null) return this.#pack(this.#packing, buf, start, end)
     this.#relay(this.#connection as BackendConnection, this.#response as Body, buf, start, end, '')
+  }
+
+  #pack(packing: Packing, buf: Buffer, start: number, end: number): void {
+    if (packing.take(buf, start, end) < end) this.#reusable = false // bytes behind the answer (HTTP.md 19)
+    if (packing.problem !== '') return this.#abortResponse('bad-response')
+  }
+
+  onPackedEnd(reason: Reason | ''): void {
+    this.finish(reason === '' ? '' : 'us', reason)
   }
 
   #relay(
@@ -354,6 +380,10 @@ export class Exchange extends PlacedFlow implements Responder, Teller {
 
   onBackendGone(code: string, begun: boolean): void {
     if (this.answered) {
+      if (this.#packing?.ended(code === '') === true) {
+        this.#reusable = false
+        return
+      }
       if (code === '' && this.#response?.ended(this.#client.wire) === true) return this.finish('', '')
       return this.#abortResponse('truncated-response')
     }
@@ -436,6 +466,7 @@ export class Exchange extends PlacedFlow implements Responder, Teller {
   #end(by: string, reason: Reason | '', whole: boolean): void {
     if (!this.conclude(by, reason, this.#now || undefined)) return
     this.#expectation?.release()
+    this.#packing?.destroy()
     const connection = this.#connection
     this.#connection = null
     if (connection !== null) {

@@ -1,4 +1,5 @@
 /** Which trailers go on: none that frames, routes, authenticates, identifies or belongs into a head (RFC 9110 §6.5.1). */
+import { isDigest } from '../compression/answer.ts'
 import { FORWARDED_FAMILY, fieldId, HOP_BY_HOP, IDENTITY } from './fields.ts'
 
 const FORBIDDEN = new Set([
@@ -35,4 +36,10 @@ export function keptTrailers(trailers: string): string {
     if (HOP_BY_HOP[id] !== 1 && IDENTITY[id] !== 1 && id !== FORWARDED_FAMILY) kept += `${line}\r\n`
   }
   return kept
+}
+
+/** The same for a body that has been compressed: digests of it as it was would not hold any more. */
+export function packedTrailers(trailers: string): string {
+  const lines = keptTrailers(trailers).split('\r\n')
+  return lines.map((line) => (line === '' || isDigest(line.slice(0, line.indexOf(':'))) ? '' : `${line}\r\n`)).join('')
 }
