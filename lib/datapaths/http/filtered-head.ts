@@ -1,5 +1,6 @@
 /** Filters over heads that are text: what the native engine is about to send. */
 import { Fields, type FilterRequest } from '../../filters/index.ts'
+import { trimmed } from '../trimmed.ts'
 import type { Filtered, Filtering, RequestFacts } from './filtering.ts'
 
 export interface FilteredHead extends Filtered {
@@ -41,7 +42,7 @@ function fieldsOf(lines: readonly string[]): Fields {
   const rows: [string, string][] = []
   for (const line of lines.slice(1)) {
     const colon = line.indexOf(':')
-    if (colon > 0) rows.push([line.slice(0, colon), line.slice(colon + 1).replace(/^[ \t]+|[ \t]+$/g, '')])
+    if (colon > 0) rows.push([line.slice(0, colon), trimmed(line.slice(colon + 1))])
   }
   return new Fields(rows)
 }
