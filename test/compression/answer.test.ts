@@ -73,6 +73,14 @@ t.test('fields that tell of the plain body go, the others stay in their order', 
     ],
     'a weak tag stays, a head alone is not framed',
   )
+  t.strictSame(
+    compressedRows([['ETag', 'v1']], 'gzip', false),
+    [
+      ['Content-Encoding', 'gzip'],
+      ['Vary', 'Accept-Encoding'],
+    ],
+    'what is no tag goes',
+  )
 })
 
 t.test('Vary names Accept-Encoding once', async (t) => {

@@ -83,8 +83,11 @@ t.test('whatever the field says, the answer is one of those offered and the time
       return chosen === null || /gzip|\*/i.test(accept)
     }),
   )
-  const begun = performance.now()
-  for (const long of [',gzip;q=0.5'.repeat(740), `gzip${' '.repeat(8000)}x`, `gzip;${'\t'.repeat(8000)}q=1`])
-    chooseEncoding(long, ALL)
-  t.ok(performance.now() - begun < 200, 'fields of 8 KiB')
+  const long = [',gzip;q=0.5'.repeat(740), `gzip${' '.repeat(8000)}x`, `gzip;${'\t'.repeat(8000)}q=1`]
+  const times = Array.from({ length: 5 }, () => {
+    const begun = performance.now()
+    for (const accept of long) chooseEncoding(accept, ALL)
+    return performance.now() - begun
+  })
+  t.ok(Math.min(...times) < 20, `fields of 8 KiB: ${times}`) // a pattern that looks at runs of spaces anew takes 70
 })

@@ -1,5 +1,6 @@
 /** What compression makes of an answer's fields, and which answers it leaves alone: pure. */
-import { type Encoding, trimmed } from './negotiate.ts'
+import { trimmed } from '../trimmed.ts'
+import type { Encoding } from './negotiate.ts'
 
 export type Row = readonly [name: string, value: string]
 
@@ -14,6 +15,9 @@ const STATUSES = new Set([200, 201, 202, 203, 207])
 
 /** They tell of the body as the backend sent it: an end-to-end promise that we would break (RFC 9530, RFC 1864). */
 const DIGESTS = new Set(['content-md5', 'digest', 'content-digest', 'repr-digest'])
+
+/** What is no tag, and so can't be made weak, goes: it would name two different bodies. */
+const TAG = /^(?:W\/)?"/
 
 export const isDigest = (name: string): boolean => DIGESTS.has(name.toLowerCase())
 
@@ -54,7 +58,8 @@ export function compressedRows(rows: readonly Row[], encoding: Encoding, chunked
       key === 'transfer-encoding'
     )
       continue
-    out.push(key === 'etag' ? weakened(row) : row)
+    if (key !== 'etag') out.push(row)
+    else if (TAG.test(trimmed(row[1]))) out.push(weakened(row))
   }
   out.push(['Content-Encoding', encoding])
   if (chunked) out.push(['Transfer-Encoding', 'chunked'])

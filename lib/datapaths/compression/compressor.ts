@@ -103,6 +103,7 @@ export class Compressor {
 
   /** `bytes` must not change any more. False: no more until `onRoom`. */
   write(bytes: Buffer): boolean {
+    if (this.#over) return true
     this.#bytesIn += bytes.length
     this.#queued += bytes.length
     this.#codec.write(bytes, () => this.#taken(bytes.length))

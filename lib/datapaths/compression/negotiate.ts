@@ -1,5 +1,7 @@
 /** Which content coding a client gets, by its Accept-Encoding (RFC 9110 §12.5.3): pure. */
 
+import { trimmed } from '../trimmed.ts'
+
 /** In the words of Content-Encoding. */
 export type Encoding = 'zstd' | 'br' | 'gzip'
 
@@ -37,6 +39,3 @@ function weightsOf(accept: string): Map<string, number> {
   }
   return weights
 }
-
-/** Without the white space of fields around it; `trim` would take more than that. */
-export const trimmed = (text: string): string => text.replace(/^[ \t]+|[ \t]+$/g, '')

@@ -2,7 +2,7 @@
 import type { Reason } from '../../board/index.ts'
 import type { Compression, Offer } from '../compression/compression.ts'
 import type { Compressor, PackedSink } from '../compression/compressor.ts'
-import { trimmed } from '../compression/negotiate.ts'
+import { trimmed } from '../trimmed.ts'
 import type { Wire } from '../wire.ts'
 import type { BodyKind } from './body.ts'
 import { equals } from './bytes.ts'
@@ -11,6 +11,8 @@ import { OTHER } from './fields.ts'
 import type { RequestHead } from './request.ts'
 import type { Requester } from './requester.ts'
 import { packedTrailers } from './trailers.ts'
+
+const HELD_CHARS = 16 * 1024 // with one piece more still a small write
 
 /** What may be offered to the client that sent this head. */
 export function offerTo(compression: Compression, head: RequestHead, buf: Buffer, base: number): Offer {
@@ -77,14 +79,12 @@ export class Packing implements PackedSink {
   readonly #decoder: ChunkDecoder | null
   readonly #untilEnd: boolean
   readonly #trailers: boolean
-  /** The head, until it is written. */
-  #head: string
+  /** Text that is not written yet: the head, and what is to go out with it. */
+  #held: string
   #left: number
   #whole = false
   /** What was wrong with the body's framing, or ''. */
   problem = ''
-  /** The backend must pause. */
-  full = false
 
   constructor(
     head: string,
@@ -95,7 +95,7 @@ export class Packing implements PackedSink {
     owner: PackingOwner,
   ) {
     const { kind, length, trailers } = body
-    this.#head = head
+    this.#held = head
     this.#source = source
     this.#client = client
     this.#owner = owner
@@ -155,7 +155,10 @@ export class Packing implements PackedSink {
   }
 
   onPacked(bytes: Buffer): boolean {
-    return this.#write(`${bytes.length.toString(16)}\r\n${bytes.latin1Slice(0, bytes.length)}\r\n`)
+    const text = `${bytes.length.toString(16)}\r\n${bytes.latin1Slice(0, bytes.length)}\r\n`
+    if (!this.#whole || this.#held.length > HELD_CHARS) return this.#write(text)
+    this.#held += text // the rest is on its way and waits for nobody: head, body and end in one write
+    return true
   }
 
   onPackedEnd(): void {
@@ -173,8 +176,8 @@ export class Packing implements PackedSink {
   }
 
   #write(text: string): boolean {
-    const out = this.#head + text
-    this.#head = ''
+    const out = this.#held + text
+    this.#held = ''
     if (out === '') return true
     const owner = this.#owner
     owner.bytesOut += out.length
