@@ -154,6 +154,18 @@ t.test('where a backend has last answered in HTTP/1.0 we send the 100 at once', 
   t.ok((await timed()) > 700, 'its answer was HTTP/1.1 again')
 })
 
+t.test('two expectations are one list, and no list of them is known: 417', async (t) => {
+  const row = (lines: string): RefusedRow => ({
+    title: JSON.stringify(lines),
+    bytes: post(lines, 'hello'),
+    status: 417,
+  })
+  await refuses(t, rig, [
+    row('Content-Length: 5\r\nExpect: 100-continue\r\nExpect: 100-continue\r\n'),
+    row('Expect: 100-continue\r\nContent-Length: 5\r\nexpect: 100-Continue\r\n'),
+  ])
+})
+
 t.test('any other expectation is answered 417', async (t) => {
   const values = [
     '200-ok',

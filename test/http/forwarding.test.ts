@@ -96,6 +96,32 @@ t.test('a trusted proxy is believed, and the chain grows', async (t) => {
   }
 })
 
+t.test('a twin that came through a trusted proxy is no field of the proxy', async (t) => {
+  const fields = await sent(
+    'X-Forwarded-For: 203.0.113.9\r\nX_Forwarded_For: 6.6.6.6\r\nX_Real_IP: 6.6.6.6\r\n',
+    'trusting',
+  )
+  t.strictSame(valuesOf(fields, 'x-forwarded-for'), ['203.0.113.9, 127.0.0.1'])
+  for (const line of [
+    'X_Forwarded_Proto: forged',
+    'X_Forwarded_Host: forged',
+    'X_Request_Id: forged',
+    'X_Forwarded_Server: forged',
+  ])
+    t.notOk(
+      (await sent(`${line}\r\n`, 'trusting')).some(([, value]) => value === 'forged'),
+      line,
+    )
+  const all = [...fields, ...(await sent('x-forwarded-client_cert: kept\r\n', 'trusting'))]
+  t.notOk(all.some(([, value]) => value.includes('6.6.6.6')))
+  t.strictSame(valuesOf(all, 'x-forwarded-client_cert'), ['kept'], 'what follows the name of a family is its own')
+  const target = '/twin/log'
+  await roundTrip(rig.port('trusting'), get(target, 'X-Forwarded-For: 203.0.113.9\r\nX_Forwarded_For: 6.6.6.6\r\n'))
+  const line = await logLine(target)
+  t.match(line, '203.0.113.9')
+  t.notMatch(line, '6.6.6.6')
+})
+
 t.test('the client in the access log is the rightmost hop that is not trusted', async (t) => {
   const rows = [
     ['/log/1', '203.0.113.9'],
@@ -140,6 +166,11 @@ t.test('every request has an id of its own, which a client cannot choose', async
   t.equal(ids.size, 4)
   t.equal(valuesOf(await sent('X-Trace: forged\r\n', 'id'), 'x-trace').length, 1)
   t.not(valuesOf(await sent('X-Trace: forged\r\n', 'id'), 'x-trace')[0], 'forged')
+  for (const twin of ['X_Trace', 'x_trace', 'X_TRACE'])
+    t.notOk(
+      (await sent(`${twin}: forged\r\n`, 'id')).some(([, value]) => value === 'forged'),
+      `${twin}, a twin of another name`,
+    )
   t.strictSame(valuesOf(await sent('', 'bare'), 'x-request-id'), [])
 })
 
@@ -169,7 +200,15 @@ t.test('a request that was here before is a loop: 508', async (t) => {
   t.equal((await roundTrip(rig.port('named'), split)).status, 508, 'in a second field')
   await rig.barrier()
   t.equal(rig.backend.heads.length, seen, 'nothing was passed on')
-  for (const via of ['1.1 lb-ab', '1.1 xlb-a', '1.1 lb', '1.1 x (lb-a)', '1.1 evenkeel', '1.1 lb-a.test'])
+  for (const via of [
+    '1.1 lb-ab',
+    '1.1 xlb-a',
+    '1.1 lb',
+    '1.1 x (lb-a)',
+    '1.1 evenkeel',
+    '1.1 lb-a.test',
+    '\xa0 1.1 lb-a',
+  ])
     t.equal((await roundTrip(rig.port('named'), get('/', `Via: ${via}\r\n`))).status, 200, `${via} is another`)
 })
 

@@ -83,6 +83,20 @@ t.test('a Host that is not a host and perhaps a port is refused', async (t) => {
     'a|b',
     'a^b',
     'a`b',
+    'a%',
+    'a%4',
+    'a%zz.test',
+    '%4',
+    'a.test:65536',
+    'a.test:4294967376',
+    '[1]',
+    '[:::]',
+    '[::g]',
+    '[.]',
+    '[127.0.0.1]',
+    '[fe80::1%eth0]',
+    '[::1]80',
+    'a'.repeat(256),
   ]
   await refuses(
     t,
@@ -105,6 +119,11 @@ t.test('a proper Host passes as it is', async (t) => {
     'a-b_c.test',
     'xn--bcher-kva.test',
     'a.test.',
+    'a%C3%A4.test',
+    'a.test:',
+    'a.test:65535',
+    '[::ffff:1.2.3.4]:1',
+    'a'.repeat(255),
   ]
   for (const [i, host] of hosts.entries()) {
     const { status } = await roundTrip(rig.port(), `GET /h/${i} HTTP/1.1\r\nHost: ${host}\r\n\r\n`)

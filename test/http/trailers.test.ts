@@ -27,6 +27,9 @@ const FORBIDDEN = [
   'X-Real-IP: 6.6.6.6',
   'Forwarded: for=6.6.6.6',
   'X_Forwarded_For: 6.6.6.6',
+  'If-Match: "x"',
+  'If-None-Match: *',
+  'If-Range: x',
 ]
 
 t.test('trailers of a request reach the backend', async (t) => {
@@ -59,6 +62,16 @@ t.test('trailers of a request that frame, route or identify never do', async (t)
       t.notOk(namesOf(backend.last(target).reader.trailers).includes(name), spelt)
       t.equal(backend.last(target).reader.bytes.toString(), 'hello')
     }
+})
+
+t.test('trailers that Connection names are of this hop', async (t) => {
+  const fields = 'Transfer-Encoding: chunked\r\nConnection: X-Gone, close\r\n'
+  const body = '0\r\nX-Gone: 1\r\nX-Kept: 2\r\nx-gone: 3\r\n\r\n'
+  t.equal((await roundTrip(rig.port(), post(fields, body, '/nominated'))).status, 200)
+  t.strictSame(backend.last('/nominated').reader.trailers, [['X-Kept', '2']])
+  backend.on('/nominated/answer', (x) => x.write(`HTTP/1.1 200 OK\r\n${fields}\r\n${body}`))
+  const answer = await roundTrip(rig.port(), get('/nominated/answer', 'TE: trailers\r\n'))
+  t.strictSame(answer.trailers, [['X-Kept', '2']])
 })
 
 t.test('a request after trailers is read from the right byte', async (t) => {

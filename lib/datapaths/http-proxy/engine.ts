@@ -8,7 +8,7 @@ import type { HttpContext } from '../http/context.ts'
 import type { Wire } from '../wire.ts'
 import { BackendAgent } from './agent.ts'
 import { Answer } from './answer.ts'
-import { elementsOf, type Field } from './fields.ts'
+import { elementsOf, type Field, isTwin } from './fields.ts'
 import { ProxySession } from './session.ts'
 
 const START_LINE = 2 * 1024 // of a head without the target: method, version; status, reason
@@ -85,7 +85,9 @@ export class ProxyEngine {
 
   /** The client behind trusted proxies: the rightmost hop of X-Forwarded-For that is not one of them. */
   clientOf(fields: readonly Field[], peer: string): string {
-    const hops = fields.filter(({ key }) => key === 'x-forwarded-for').flatMap(({ value }) => elementsOf(value))
+    const hops = fields
+      .filter((field) => field.key === 'x-forwarded-for' && !isTwin(field))
+      .flatMap(({ value }) => elementsOf(value))
     return this.context.clientBehind(hops, peer)
   }
 

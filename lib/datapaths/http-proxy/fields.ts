@@ -7,6 +7,7 @@ import {
   PROTECTED_NAMES,
   UNTOUCHED_NAMES,
 } from '../http/field-names.ts'
+import { trimmed } from '../trimmed.ts'
 
 export interface Field {
   readonly name: string
@@ -15,14 +16,19 @@ export interface Field {
   readonly key: string
 }
 
+export const keyOf = (name: string): string => name.toLowerCase().replaceAll('_', '-')
+
 export function fieldsOf(raw: readonly string[]): Field[] {
   const fields: Field[] = []
   for (let i = 0; i + 1 < raw.length; i += 2) {
     const name = raw[i] ?? ''
-    fields.push({ name, value: raw[i + 1] ?? '', key: name.toLowerCase().replaceAll('_', '-') })
+    fields.push({ name, value: raw[i + 1] ?? '', key: keyOf(name) })
   }
   return fields
 }
+
+/** Is it another's field by its letters, and only by them? What follows the name of a family is anybody's. */
+export const isTwin = ({ name }: Pick<Field, 'name'>): boolean => name.slice(0, FORWARDED_PREFIX.length).includes('_')
 
 const HOP_BY_HOP = new Set<string>(HOP_BY_HOP_NAMES)
 export const isHopByHop = ({ key }: Field): boolean => HOP_BY_HOP.has(key)
@@ -33,7 +39,8 @@ export const isIdentity = ({ key }: Field): boolean => IDENTITY.has(key) || inFa
 
 const UNTOUCHED = new Set<string>(UNTOUCHED_NAMES)
 /** Of identity, what goes on untouched behind a trusted proxy; the other fields are written anew. */
-export const isUntouched = ({ key }: Field): boolean => UNTOUCHED.has(key) || !IDENTITY.has(key)
+export const isUntouched = (field: Field): boolean =>
+  !isTwin(field) && (UNTOUCHED.has(field.key) || !IDENTITY.has(field.key))
 
 const PROTECTED = new Set<string>(PROTECTED_NAMES)
 
@@ -64,14 +71,14 @@ export const isRefusal = (value: object): value is Refusal => 'problem' in value
 const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/
 
 /** The elements of a comma-separated list. */
-export const elementsOf = (value: string): string[] => value.split(',').map((element) => element.trim())
+export const elementsOf = (value: string): string[] => value.split(',').map(trimmed)
 
 /** Strict where node's parser is not: HTTP.md 1 and 2. */
 export function readFraming(fields: readonly Field[], minor: number): Framing | Refusal {
   const lengths = fields.filter(({ key }) => key === 'content-length')
   const codings = fields.filter(({ key }) => key === 'transfer-encoding')
   for (const { name } of [...lengths, ...codings])
-    if (name.includes('_')) return refusal(400, 'a field name imitates one of framing')
+    if (isTwin({ name })) return refusal(400, 'a field name imitates one of framing')
   const [length, ...otherLengths] = lengths
   const [coding, ...otherCodings] = codings
   if (otherLengths.length > 0) return refusal(400, 'Content-Length is repeated')

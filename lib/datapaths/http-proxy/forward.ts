@@ -7,7 +7,17 @@ import { isDigest } from '../compression/answer.ts'
 import type { ServiceView } from '../contract.ts'
 import { httpDate } from '../http/forward.ts'
 import { keptTrailers } from '../http/trailers.ts'
-import { type Field, isHopByHop, isIdentity, isNominated, isUntouched } from './fields.ts'
+import {
+  elementsOf,
+  type Field,
+  fieldsOf,
+  isHopByHop,
+  isIdentity,
+  isNominated,
+  isTwin,
+  isUntouched,
+  keyOf,
+} from './fields.ts'
 import type { RequestHead } from './request.ts'
 import type { ResponseHead } from './response.ts'
 
@@ -22,7 +32,7 @@ export interface Hop {
 }
 
 const valuesOf = (fields: readonly Field[], name: string): string[] =>
-  fields.filter(({ key }) => key === name).map(({ value }) => value)
+  fields.filter((field) => field.key === name && !isTwin(field)).map(({ value }) => value)
 
 /** What goes on of a request's fields: all, but for Host where that depends on the backend (`withHost`). */
 export function requestFields(head: RequestHead, rules: ServiceView['http'], hop: Hop, id: string): string[] {
@@ -37,7 +47,7 @@ export function requestFields(head: RequestHead, rules: ServiceView['http'], hop
       (isHopByHop(field) && !(field.key === 'trailer' && framing.chunked)) ||
       (field.key === 'host' && !inPlace) ||
       (isIdentity(field) && !(hop.trusted && isUntouched(field))) ||
-      (requestId !== false && field.name.toLowerCase() === requestId.toLowerCase()) ||
+      (requestId !== false && field.key === keyOf(requestId)) ||
       isNominated(field, framing.nominated)
     if (!gone) out.push(field.name, field.value)
   }
@@ -138,11 +148,13 @@ export function headText(status: number, reason: string, raw: readonly string[])
 const MAX_TRAILERS = 16 * 1024
 
 /** The trailers of `message` that go on, in pairs; null: they are too long. */
-export function forwardedTrailers({ rawTrailers }: IncomingMessage): [string, string][] | null {
+export function forwardedTrailers({ rawTrailers, rawHeaders }: IncomingMessage): [string, string][] | null {
+  if (rawTrailers.length === 0) return []
   let text = ''
   for (let i = 0; i + 1 < rawTrailers.length; i += 2) text += `${rawTrailers[i]}: ${rawTrailers[i + 1]}\r\n`
   if (text.length > MAX_TRAILERS) return null
-  return keptTrailers(text)
+  const connection = fieldsOf(rawHeaders).filter(({ key }) => key === 'connection')
+  return keptTrailers(text, new Set(connection.flatMap(({ value }) => elementsOf(value.toLowerCase()))))
     .split('\r\n')
     .filter((line) => line !== '')
     .map((line) => [line.slice(0, line.indexOf(':')), line.slice(line.indexOf(':') + 2)])

@@ -2,11 +2,14 @@
 import type { IncomingMessage } from 'node:http'
 import type { ServiceView } from '../contract.ts'
 import { isRequestId } from '../http/field-names.ts'
+import { validHost } from '../http/host.ts'
+import { receiverOf } from '../http/request.ts'
 import {
   type Field,
   type Framing,
   fieldsOf,
   isRefusal,
+  isTwin,
   oversized,
   type Refusal,
   readFraming,
@@ -80,22 +83,21 @@ function upgradeOf(fields: readonly Field[], framing: Framing, minor: number, ru
 }
 
 export const firstOf = (fields: readonly Field[], name: string): string =>
-  fields.find(({ key }) => key === name)?.value ?? ''
+  fields.find((field) => field.key === name && !isTwin(field))?.value ?? ''
 
 /** A field that does not pass: in the order of the fields, the first one decides. */
 function unwantedField(fields: readonly Field[], rules: Rules): Refusal | null {
   let hosts = 0
+  let expects = 0
   for (const { key, value } of fields) {
     if (key === 'host' && ++hosts > 1) return refusal(400, 'Host is repeated')
-    if (key === 'expect' && value.toLowerCase() !== '100-continue') return refusal(417, 'the expectation is unknown')
+    if (key === 'expect' && (value.toLowerCase() !== '100-continue' || ++expects > 1))
+      return refusal(417, 'the expectation is unknown')
     if (key === 'via' && rules.via !== false && value.split(',').some((hop) => receiverOf(hop) === rules.via))
       return refusal(508, 'the request was here before')
   }
   return null
 }
-
-/** Of `1.1 name (comment)` the name (RFC 9110 §7.6.3). */
-const receiverOf = (hop: string): string | undefined => hop.trim().split(/[ \t]+/)[1]
 
 interface Place {
   readonly path: string
@@ -117,7 +119,7 @@ function placeOf(method: string, target: string, fields: readonly Field[], minor
   if (absolute && host !== undefined && host.toLowerCase() !== uriHost.toLowerCase())
     return refusal(400, 'Host and target disagree')
   const authority = host ?? (absolute ? uriHost : null)
-  if (authority !== null && !HOST.test(authority)) return refusal(400, 'Host is malformed')
+  if (authority !== null && !isHost(authority)) return refusal(400, 'Host is malformed')
   const path = absolute ? pathOf(method, uriPath) : target
   return { path, authority: authority ?? '', absolute }
 }
@@ -125,8 +127,7 @@ function placeOf(method: string, target: string, fields: readonly Field[], minor
 const pathOf = (method: string, path: string): string =>
   path === '' ? (method === 'OPTIONS' ? '*' : '/') : path[0] === '?' ? `/${path}` : path
 
-/** `name`, `1.2.3.4` or `[v6]`, with an optional port; no userinfo, path, comma or space. */
-const HOST = /^(?:\[[0-9a-f:.]+\]|[\w\-.~!$&'()*+;=%]+)(?::\d*)?$/i
+const isHost = (text: string): boolean => validHost(Buffer.from(text, 'latin1'), 0, text.length)
 
 /** A trusted proxy's request id: printable, and short enough to be one; else ''. */
 export function requestIdOf(fields: readonly Field[]): string {

@@ -25,6 +25,7 @@ export class Body {
   readonly chunkOut: boolean
   readonly #decoder: ChunkDecoder | null
   readonly #trailers: boolean
+  readonly #nominated: ReadonlySet<string> | null
   readonly #limit: number
   #left: number
   #bulk = false
@@ -38,9 +39,21 @@ export class Body {
   /** The last write has not drained: the source must pause. */
   blocked = false
 
-  /** @param trailers they go on; @param limit most bytes of content, `tooLarge` then tells */
-  constructor(kind: BodyKind, length: number, chunkOut: boolean, trailers: boolean, limit: number) {
+  /**
+   * @param trailers they go on
+   * @param limit most bytes of content, `tooLarge` then tells
+   * @param nominated what Connection names: no such trailer goes on
+   */
+  constructor(
+    kind: BodyKind,
+    length: number,
+    chunkOut: boolean,
+    trailers: boolean,
+    limit: number,
+    nominated: ReadonlySet<string> | null = null,
+  ) {
     this.#trailers = trailers
+    this.#nominated = nominated
     this.#limit = limit
     this.kind = kind
     this.length = kind === 'length' ? length : 0
@@ -119,7 +132,9 @@ export class Body {
       }
     }
     const last =
-      this.chunkOut && this.done ? `0\r\n${this.#trailers ? keptTrailers(decoder?.trailers ?? '') : ''}\r\n` : ''
+      this.chunkOut && this.done
+        ? `0\r\n${this.#trailers ? keptTrailers(decoder?.trailers ?? '', this.#nominated) : ''}\r\n`
+        : ''
     let flowed = true
     if (small) {
       const text = prefix + out.latin1Slice(first, at) + last

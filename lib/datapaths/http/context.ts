@@ -7,8 +7,9 @@ import type { AccessLog } from '../../telemetry/index.ts'
 import { Compression } from '../compression/compression.ts'
 import type { ServiceContext, ServicePool, ServiceView, Session } from '../contract.ts'
 import type { RetryBudget } from '../retry-budget.ts'
+import { trimmed } from '../trimmed.ts'
 import { ConnectionCache } from './backend-connection.ts'
-import { ID } from './fields.ts'
+import { ID, isTwin } from './fields.ts'
 import { Filtering } from './filtering.ts'
 import type { Head, HeadLimits } from './head.ts'
 import { RequestLimit } from './request-limit.ts'
@@ -111,6 +112,7 @@ export class HttpContext implements ServiceContext {
     let hops: string[] = []
     for (let i = 0; i < head.count; i++) {
       if (head.id(i) !== ID['x-forwarded-for']) continue
+      if (isTwin(buf, base + head.nameStart(i), base + head.nameEnd(i))) continue
       hops = hops.concat(buf.latin1Slice(base + head.valueStart(i), base + head.valueEnd(i)).split(','))
     }
     return this.clientBehind(hops, peer)
@@ -120,7 +122,7 @@ export class HttpContext implements ServiceContext {
   clientBehind(hops: readonly string[], peer: string): string {
     let client = peer
     for (const hop of hops.toReversed()) {
-      const address = hop.trim()
+      const address = trimmed(hop)
       if (!ADDRESS.test(address)) break // a chain is believed up to the first hop that is not an address
       client = address
       if (!this.trusts(address)) break

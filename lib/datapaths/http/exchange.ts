@@ -47,6 +47,7 @@ const CLOSED: Failure = {
 }
 
 const CONTINUE = 'HTTP/1.1 100 Continue\r\n\r\n'
+const MOST = Number.MAX_SAFE_INTEGER // bytes of an answer: no limit
 const INTERIM: ResponseHop = { body: 'none', connection: '', upgrade: '', trailers: false }
 
 export class Exchange extends PlacedFlow implements Responder, PackingOwner, Teller {
@@ -317,12 +318,12 @@ export class Exchange extends PlacedFlow implements Responder, PackingOwner, Tel
     this.#answering(status)
     this.#closeAfter = !keep
     if (kind !== 'none' && packed?.start) {
-      const body = { kind, length: framing.length, trailers }
+      const body = { kind, length: framing.length, trailers, nominated: framing.nominated }
       this.#packing = new Packing(packed.text, packed.start, body, connection.wire, this.#client, this)
       this.#pack(this.#packing, buf, base + head.pos, end)
     } else {
       this.bytesOut += text.length
-      this.#response = new Body(kind, framing.length, out === 'chunked', trailers, Number.MAX_SAFE_INTEGER)
+      this.#response = new Body(kind, framing.length, out === 'chunked', trailers, MOST, framing.nominated)
       this.#relay(connection, this.#response, buf, base + head.pos, end, text)
     }
     this.#now = 0

@@ -1,6 +1,6 @@
 /** The text of single fields of a head. */
 import { isRequestId } from './field-names.ts'
-import { ID } from './fields.ts'
+import { ID, isTwin } from './fields.ts'
 import type { Head } from './head.ts'
 
 /** The value of a field by its place, '' for -1. */
@@ -9,7 +9,9 @@ export const fieldText = (head: Head, buf: Buffer, base: number, field: number):
 
 /** The value of the first field with this number, or ''. */
 export function firstText(head: Head, buf: Buffer, base: number, id: number): string {
-  for (let i = 0; i < head.count; i++) if (head.id(i) === id) return fieldText(head, buf, base, i)
+  for (let i = 0; i < head.count; i++)
+    if (head.id(i) === id && !isTwin(buf, base + head.nameStart(i), base + head.nameEnd(i)))
+      return fieldText(head, buf, base, i)
   return ''
 }
 

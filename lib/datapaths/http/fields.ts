@@ -74,6 +74,23 @@ export function fieldId(buf: Buffer, start: number, end: number): number {
   return first === 120 && length > FAMILY.length && inFamily(buf, start) ? FORWARDED_FAMILY : OTHER
 }
 
+const TELLING = FAMILY.length // bytes in which every known name has its hyphens; what follows a family is anybody's
+
+/** Is a name that `fieldId` knows written with `_`? It is not the field itself, but taken for it by CGI-like backends. */
+export function isTwin(buf: Buffer, start: number, end: number): boolean {
+  const stop = Math.min(end, start + TELLING)
+  for (let p = start; p < stop; p++) if (buf[p] === 95) return true
+  return false
+}
+
+/** Is `buf[start..end)` the field name `name`, or its twin? */
+export function namesField(buf: Buffer, start: number, end: number, name: string): boolean {
+  if (end - start !== name.length) return false
+  for (let i = 0; i < name.length; i++)
+    if (LOWER[buf[start + i] as number] !== LOWER[name.charCodeAt(i) & 255]) return false
+  return true
+}
+
 function inFamily(buf: Buffer, start: number): boolean {
   for (let i = 0; i < FAMILY.length; i++) if (LOWER[buf[start + i] as number] !== FAMILY.charCodeAt(i)) return false
   return true

@@ -3,7 +3,7 @@ import { isIPv6 } from 'node:net'
 import { formatAddress } from '../../core/index.ts'
 import { type Outbox, outbox } from '../outbox.ts'
 import { equals, forEachElement } from './bytes.ts'
-import { HOP_BY_HOP, ID, IDENTITY, OTHER, PROTECTED, UNTOUCHED } from './fields.ts'
+import { HOP_BY_HOP, ID, IDENTITY, isTwin, namesField, OTHER, PROTECTED, UNTOUCHED } from './fields.ts'
 import type { Framing } from './framing.ts'
 import type { Head } from './head.ts'
 import type { Hop } from './hop.ts'
@@ -23,7 +23,7 @@ const text = (buf: Buffer, base: number, head: Head, field: number): string =>
 function nominated(framing: Framing, head: Head, field: number, buf: Buffer, base: number): boolean {
   const { nominated } = framing
   if (nominated === null || PROTECTED[head.id(field)] === 1) return false
-  return nominated.some((name) => equals(buf, base + head.nameStart(field), base + head.nameEnd(field), name))
+  return nominated.has(buf.latin1Slice(base + head.nameStart(field), base + head.nameEnd(field)).toLowerCase())
 }
 
 /** Which fields of the head in hand are left out. One array for all: nothing is kept between two heads. */
@@ -41,16 +41,22 @@ function copyKept(out: Outbox, buf: Buffer, base: number, head: Head): void {
   if (head.fieldsEnd > from) out.copy(buf, base + from, base + head.fieldsEnd)
 }
 
+/** Is it another's field by its letters, and only by them? No proxy writes such: it came from a client that the proxy served. */
+const imitates = (buf: Buffer, base: number, head: Head, field: number): boolean =>
+  isTwin(buf, base + head.nameStart(field), base + head.nameEnd(field))
+
 /** The value of the first field with this id, or ''. */
 function first(buf: Buffer, base: number, head: Head, id: number): string {
-  for (let i = 0; i < head.count; i++) if (head.id(i) === id) return text(buf, base, head, i)
+  for (let i = 0; i < head.count; i++)
+    if (head.id(i) === id && !imitates(buf, base, head, i)) return text(buf, base, head, i)
   return ''
 }
 
 /** All values of a field, as one list. */
 function joined(buf: Buffer, base: number, head: Head, id: number): string {
   const values: string[] = []
-  for (let i = 0; i < head.count; i++) if (head.id(i) === id) values.push(text(buf, base, head, i))
+  for (let i = 0; i < head.count; i++)
+    if (head.id(i) === id && !imitates(buf, base, head, i)) values.push(text(buf, base, head, i))
   return values.join(', ')
 }
 
@@ -67,7 +73,7 @@ export function forwardRequest(
   const authority = hop.authority(buf, base + head.hostStart, base + head.hostEnd)
   const hostInPlace = rules.host === 'preserve' && !head.absolute
   // The default name has a number of its own; only another one must be looked for by its letters.
-  const idName = rules.requestId === false || rules.requestId === DEFAULT_ID ? '' : rules.requestId.toLowerCase()
+  const idName = rules.requestId === false || rules.requestId === DEFAULT_ID ? '' : rules.requestId
   for (let i = 0; i < head.count; i++) {
     const field = head.id(i)
     if (field === OTHER && idName === '' && framing.nominated === null) dropped[i] = 0
@@ -75,8 +81,8 @@ export function forwardRequest(
       dropped[i] =
         (HOP_BY_HOP[field] === 1 && !(field === ID.trailer && framing.chunked)) ||
         (field === ID.host && !hostInPlace) ||
-        (IDENTITY[field] === 1 && !(hop.trusted && UNTOUCHED[field] === 1)) ||
-        (idName !== '' && equals(buf, base + head.nameStart(i), base + head.nameEnd(i), idName)) ||
+        (IDENTITY[field] === 1 && !(hop.trusted && UNTOUCHED[field] === 1 && !imitates(buf, base, head, i))) ||
+        (idName !== '' && namesField(buf, base + head.nameStart(i), base + head.nameEnd(i), idName)) ||
         nominated(framing, head, i, buf, base)
           ? 1
           : 0

@@ -1,6 +1,6 @@
 /** What the framing fields of a head say of its body, for requests and responses alike. Strict: HTTP.md lines 1–2. */
 import { CLASS, equals, forEachElement, TOKEN } from './bytes.ts'
-import { ID } from './fields.ts'
+import { ID, isTwin } from './fields.ts'
 import type { Head } from './head.ts'
 
 const MAX_LENGTH_DIGITS = 16 // 2^53 has 16
@@ -15,7 +15,7 @@ export class Framing {
   keepAlive = false
   upgrade = false
   /** Lower-case names of other fields that Connection nominates. */
-  nominated: string[] | null = null
+  nominated: Set<string> | null = null
   /** HTTP status of the refusal, 0: none. */
   error = 0
   problem = ''
@@ -34,12 +34,14 @@ export class Framing {
       const id = head.id(i)
       if (id === 0) continue
       if (id === ID['content-length']) {
-        if (isTwin(head, buf, base, i)) return this.#refuse(400, 'a field name imitates Content-Length')
+        if (isTwin(buf, base + head.nameStart(i), base + head.nameEnd(i)))
+          return this.#refuse(400, 'a field name imitates Content-Length')
         if (this.length >= 0) return this.#refuse(400, 'Content-Length is repeated')
         if (!this.#length(buf, base + head.valueStart(i), base + head.valueEnd(i)))
           return this.#refuse(400, 'Content-Length is not a number')
       } else if (id === ID['transfer-encoding']) {
-        if (isTwin(head, buf, base, i)) return this.#refuse(400, 'a field name imitates Transfer-Encoding')
+        if (isTwin(buf, base + head.nameStart(i), base + head.nameEnd(i)))
+          return this.#refuse(400, 'a field name imitates Transfer-Encoding')
         if (coded) return this.#refuse(400, 'Transfer-Encoding is repeated')
         coded = true
         if (head.minor === 0) return this.#refuse(400, 'Transfer-Encoding on HTTP/1.0')
@@ -101,16 +103,10 @@ export class Framing {
         else if (equals(buf, from, to, 'close')) this.close = true
         else if (equals(buf, from, to, 'upgrade')) this.upgrade = true
         else {
-          this.nominated ??= []
-          this.nominated.push(buf.latin1Slice(from, to).toLowerCase())
+          this.nominated ??= new Set()
+          this.nominated.add(buf.latin1Slice(from, to).toLowerCase())
         }
       })
     }
   }
-}
-
-/** A name with `_` where the real one has `-`. */
-function isTwin(head: Head, buf: Buffer, base: number, field: number): boolean {
-  for (let p = base + head.nameStart(field); p < base + head.nameEnd(field); p++) if (buf[p] === 95) return true
-  return false
 }

@@ -69,6 +69,8 @@ interface PackedBody {
   readonly length: number
   /** They go on. */
   readonly trailers: boolean
+  /** What Connection names. */
+  readonly nominated: ReadonlySet<string> | null
 }
 
 export class Packing implements PackedSink {
@@ -79,6 +81,7 @@ export class Packing implements PackedSink {
   readonly #decoder: ChunkDecoder | null
   readonly #untilEnd: boolean
   readonly #trailers: boolean
+  readonly #nominated: ReadonlySet<string> | null
   /** Text that is not written yet: the head, and what is to go out with it. */
   #held: string
   #left: number
@@ -94,7 +97,7 @@ export class Packing implements PackedSink {
     client: Requester,
     owner: PackingOwner,
   ) {
-    const { kind, length, trailers } = body
+    const { kind, length, trailers, nominated } = body
     this.#held = head
     this.#source = source
     this.#client = client
@@ -102,6 +105,7 @@ export class Packing implements PackedSink {
     this.#decoder = kind === 'chunked' ? new ChunkDecoder() : null
     this.#untilEnd = kind === 'close'
     this.#trailers = trailers
+    this.#nominated = nominated
     this.#left = kind === 'length' ? length : Number.MAX_SAFE_INTEGER
     this.#compressor = start(this)
   }
@@ -162,7 +166,7 @@ export class Packing implements PackedSink {
   }
 
   onPackedEnd(): void {
-    const trailers = this.#trailers ? packedTrailers(this.#decoder?.trailers ?? '') : ''
+    const trailers = this.#trailers ? packedTrailers(this.#decoder?.trailers ?? '', this.#nominated) : ''
     this.#write(`0\r\n${trailers}\r\n`)
     this.#owner.onPackedEnd('')
   }

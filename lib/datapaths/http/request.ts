@@ -1,8 +1,10 @@
 /** What a request's head means: method, target, host, body, upgrade. HTTP.md lines 5–7, 14, 15. */
-import { CLASS, equals, HOST } from './bytes.ts'
+import { trimmed } from '../trimmed.ts'
+import { equals } from './bytes.ts'
 import { ID } from './fields.ts'
 import { Framing } from './framing.ts'
 import { Head } from './head.ts'
+import { validHost } from './host.ts'
 
 /** Methods that may be sent again when the first try may have been processed (RFC 9110 §9.2.2). */
 const IDEMPOTENT = new Set(['GET', 'HEAD', 'OPTIONS', 'PUT', 'DELETE', 'TRACE'])
@@ -57,6 +59,7 @@ export class RequestHead extends Head {
     if (!this.framing.read(this, buf, base)) return this.#fail(this.framing.error, this.framing.problem)
     let upgradeField = -1
     let upgrades = 0
+    let expected = false
     for (let i = 0; i < this.count; i++) {
       const id = this.id(i)
       if (id === 0) continue
@@ -64,8 +67,10 @@ export class RequestHead extends Head {
         if (this.hostField >= 0) return this.#fail(400, 'Host is repeated')
         this.hostField = i
       } else if (id === ID.expect) {
-        if (!equals(buf, base + this.valueStart(i), base + this.valueEnd(i), '100-continue'))
+        // Two of them are a list of two (RFC 9110 §5.3), which is no expectation that we know.
+        if (expected || !equals(buf, base + this.valueStart(i), base + this.valueEnd(i), '100-continue'))
           return this.#fail(417, 'the expectation is unknown')
+        expected = true
         this.expectContinue = this.minor === 1
       } else if (id === ID.upgrade) {
         upgradeField = i
@@ -145,42 +150,16 @@ export class RequestHead extends Head {
   }
 }
 
-/** `name`, `1.2.3.4` or `[v6]`, with an optional port; no userinfo, path, comma or space. */
-function validHost(buf: Buffer, start: number, end: number): boolean {
-  if (start === end) return false
-  let p = start
-  if (buf[p] === 91) {
-    p++
-    const from = p
-    while (p < end && buf[p] !== 93) {
-      const byte = buf[p] as number
-      const lower = byte | 0x20
-      if (!((byte >= 48 && byte <= 58) || byte === 46 || (lower >= 97 && lower <= 102))) return false
-      p++
-    }
-    if (p === end || p === from) return false
-    p++
-  } else {
-    while (p < end && buf[p] !== 58) {
-      const byte = buf[p] as number
-      if (((CLASS[byte] as number) & HOST) === 0 || byte === 91 || byte === 93) return false
-      p++
-    }
-    if (p === start) return false
-  }
-  if (p === end) return true
-  if (buf[p] !== 58) return false
-  for (p++; p < end; p++) if ((buf[p] as number) < 48 || (buf[p] as number) > 57) return false
-  return true
-}
-
-/** Does a Via field name us as one who received it (RFC 9110 §7.6.3: protocol, received-by, comment)? */
+/** Does a Via field name us as one who received it? */
 function passedBy(buf: Buffer, start: number, end: number, name: string): boolean {
   return buf
     .latin1Slice(start, end)
     .split(',')
-    .some((hop) => hop.trim().split(/[ \t]+/)[1] === name)
+    .some((hop) => receiverOf(hop) === name)
 }
+
+/** Of `1.1 name (comment)` the name (RFC 9110 §7.6.3). */
+export const receiverOf = (hop: string): string | undefined => trimmed(hop).split(/[ \t]+/)[1]
 
 /** The common methods without making a string. */
 function methodName(buf: Buffer, start: number, end: number): string {

@@ -11,6 +11,11 @@ const FORBIDDEN = new Set([
   'expect',
   'max-forwards',
   'range',
+  'if-match',
+  'if-none-match',
+  'if-modified-since',
+  'if-unmodified-since',
+  'if-range',
   'cache-control',
   'pragma',
   'age',
@@ -25,13 +30,17 @@ const FORBIDDEN = new Set([
   'content-range',
 ])
 
-/** The lines of `trailers` (each with its CRLF, well-formed) that go on. */
-export function keptTrailers(trailers: string): string {
+/**
+ * The lines of `trailers` (each with its CRLF, well-formed) that go on.
+ * @param nominated names that Connection has, in lower case: these are of this hop, in a trailer too (RFC 9110 §7.6.1)
+ */
+export function keptTrailers(trailers: string, nominated: ReadonlySet<string> | null): string {
   if (trailers === '') return ''
   let kept = ''
   for (const line of trailers.split('\r\n')) {
     const name = line.slice(0, line.indexOf(':'))
-    if (line === '' || FORBIDDEN.has(name.toLowerCase().replaceAll('_', '-'))) continue
+    const lower = name.toLowerCase()
+    if (line === '' || nominated?.has(lower) === true || FORBIDDEN.has(lower.replaceAll('_', '-'))) continue
     const id = fieldId(Buffer.from(name, 'latin1'), 0, name.length)
     if (HOP_BY_HOP[id] !== 1 && IDENTITY[id] !== 1 && id !== FORWARDED_FAMILY) kept += `${line}\r\n`
   }
@@ -39,7 +48,7 @@ export function keptTrailers(trailers: string): string {
 }
 
 /** The same for a body that has been compressed: digests of it as it was would not hold any more. */
-export function packedTrailers(trailers: string): string {
-  const lines = keptTrailers(trailers).split('\r\n')
+export function packedTrailers(trailers: string, nominated: ReadonlySet<string> | null): string {
+  const lines = keptTrailers(trailers, nominated).split('\r\n')
   return lines.map((line) => (line === '' || isDigest(line.slice(0, line.indexOf(':'))) ? '' : `${line}\r\n`)).join('')
 }

@@ -27,7 +27,7 @@ export class Upload {
 
   constructor(framing: Framing, maxBody: number) {
     const kind = framing.chunked ? 'chunked' : framing.length > 0 ? 'length' : 'none'
-    this.#body = new Body(kind, framing.length, framing.chunked, true, maxBody)
+    this.#body = new Body(kind, framing.length, framing.chunked, true, maxBody, framing.nominated)
     this.#replay = this.#body.done ? '' : null
   }
 

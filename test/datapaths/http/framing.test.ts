@@ -126,14 +126,15 @@ const CONNECTIONS: Readonly<
 for (const [value, [close, keepAlive, upgrade, nominated]] of Object.entries(CONNECTIONS))
   t.test(`Connection ${JSON.stringify(value)}`, (t) => {
     const found = framing(`Connection: ${value}\r\n`)
-    t.same([found.close, found.keepAlive, found.upgrade, found.nominated], [close, keepAlive, upgrade, nominated])
+    const named = found.nominated === null ? null : [...found.nominated]
+    t.same([found.close, found.keepAlive, found.upgrade, named], [close, keepAlive, upgrade, nominated])
     t.equal(found.error, 0)
     t.end()
   })
 
 t.test('several Connection fields count together', (t) => {
   const found = framing('Connection: a\r\nConnection: close\r\nConnection: b, upgrade\r\n')
-  t.same([found.close, found.upgrade, found.nominated], [true, true, ['a', 'b']])
+  t.same([found.close, found.upgrade, [...(found.nominated ?? [])]], [true, true, ['a', 'b']])
   t.end()
 })
 
