@@ -64,9 +64,13 @@ export const pattern: Target = {
     const letters = source.replaceAll(/[^!-~]|[\\()[\]{}|*+?^$]/g, '') || 'a'
     for (const unit of [letters, letters.slice(0, 1), letters.slice(-2), 'a']) {
       const text = `/${unit.repeat(Math.ceil(LONG / unit.length)).slice(0, LONG)}!`
-      const begun = performance.now()
-      regex.test(text)
-      const ms = performance.now() - begun
+      // The shortest of some tries: the machine may be busy.
+      let ms = Number.POSITIVE_INFINITY
+      for (let tries = 0; tries < 4 && ms >= MOST_MS; tries++) {
+        const begun = performance.now()
+        regex.test(text)
+        ms = Math.min(ms, performance.now() - begun)
+      }
       holds(ms < MOST_MS, `${source} takes long`)
     }
     return `ok ${Math.min(found.groups, 3)} ${source.includes('{')} ${source.includes('[')} ${source.includes('|')}`

@@ -1,4 +1,4 @@
-/** Cuts at every byte and random damage, over the engine `http-proxy`. */
+/** Cuts at every byte, random damage and smuggling, over the engine `http-proxy`. */
 import { overThisEngine } from './support.ts'
 
-await overThisEngine('splits', 'mutations')
+await overThisEngine('splits', 'mutations', 'smuggling')
