@@ -52,8 +52,8 @@ export function requestFields(head: RequestHead, rules: ServiceView['http'], hop
     if (!gone) out.push(field.name, field.value)
   }
   out.push(...identity(fields, hop, authority))
-  if (rules.forwarded) out.push('Forwarded', forwarded(hop, authority))
   if (rules.via !== false) out.push('Via', `1.${head.minor} ${rules.via}`)
+  if (rules.forwarded) out.push('Forwarded', forwarded(hop, authority))
   if (requestId !== false) out.push(requestId, id)
   if (head.upgrade !== '') out.push('Connection', 'Upgrade', 'Upgrade', head.upgrade)
   else if (head.trailers) out.push('TE', 'trailers', 'Connection', 'TE')
