@@ -1,6 +1,7 @@
 /** Chunked bodies with their trailers: what is decoded, and what goes out framed anew. */
 import { Body } from '../../lib/datapaths/http/body.ts'
 import { ChunkDecoder } from '../../lib/datapaths/http/chunked.ts'
+import type { Outbox } from '../../lib/datapaths/outbox.ts'
 import { idleSink, type Wire } from '../../lib/datapaths/wire.ts'
 import type { Random } from '../random.ts'
 import { kept, readChunked } from '../reference/chunked.ts'
@@ -21,6 +22,9 @@ class PaperWire implements Wire {
   writeText(text: string): boolean {
     this.text += text
     return true
+  }
+  writeOut(out: Outbox): boolean {
+    return this.writeText(out.toString())
   }
   write(bytes: Buffer, start: number, end: number): boolean {
     return this.writeText(bytes.toString('latin1', start, end))
