@@ -43,8 +43,8 @@ export abstract class PlacedFlow implements Flow, FlowRecord {
   /** Where its backend comes from. */
   protected place: ServicePool
   #waiting: Turn | null = null
-  /** It is on a try that the budget pays. */
-  #budgeted = false
+  /** It is on a try that the budget pays, because of this backend. */
+  #budgeted: Backend | null = null
   #dial: Dial | null = null
   #tried: Set<Backend> | null = null
   /** When the first dial began; 0: none was needed yet. */
@@ -108,8 +108,11 @@ export abstract class PlacedFlow implements Flow, FlowRecord {
     this.#seek()
   }
 
-  #seek(): void {
-    const taken = this.place.pool.take(this, this.#tried)
+  /** @param shunned is taken only when there is no other */
+  #seek(shunned: Backend | null = null): void {
+    const { pool } = this.place
+    const other = shunned === null ? undefined : pool.take(this, new Set(this.#tried).add(shunned))
+    const taken = other ?? pool.take(this, this.#tried)
     if (taken === undefined) this.onUnplaced()
     else if (taken === FULL) this.#wait()
     else this.#use(taken)
@@ -188,17 +191,25 @@ export abstract class PlacedFlow implements Flow, FlowRecord {
       this.#tried ??= new Set()
       this.#tried.add(leave)
     }
+    const { backend } = this
     this.#release()
     this.#context.cell.retry(reason)
-    this.#seek()
+    // An idle connection that had died says nothing of its backend, and yet another one is the safer choice: many at once die
+    // with their backend, whose kernel may take connections a moment longer.
+    this.#seek(leave === null ? backend : null)
   }
 
   #mayTry(reason: RetryReason): boolean {
-    if (reason === 'connect-failed' || reason === 'stale-connection' || this.#budgeted) return true
+    const { backend } = this
+    if (reason === 'connect-failed' || reason === 'stale-connection' || this.#budgeted !== null || backend === null)
+      return true
     const { retryBudget, active, cell } = this.#context
-    this.#budgeted = retryBudget.take(active)
-    if (!this.#budgeted) cell.retryDenied()
-    return this.#budgeted
+    if (!retryBudget.take(backend, active)) {
+      cell.retryDenied()
+      return false
+    }
+    this.#budgeted = backend
+    return true
   }
 
   #release(): void {
@@ -214,7 +225,7 @@ export abstract class PlacedFlow implements Flow, FlowRecord {
     this.#context.active--
     this.#dial?.cancel()
     this.#waiting?.leave()
-    if (this.#budgeted) retryBudget.give()
+    if (this.#budgeted !== null) retryBudget.give(this.#budgeted)
     this.#release()
     this.endedBy = by
     this.reason = reason
