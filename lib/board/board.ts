@@ -114,6 +114,15 @@ export class Board {
     else Atomics.and(this.words, at, ~bit)
   }
 
+  /** Tells what a backend reported of its load, 0..100; -1: nothing of late. Raises the epoch where that is new. */
+  setLoad(backendRow: number, poolRow: number, load: number): void {
+    const word = load < 0 ? 0 : 1 + Math.round(load * 256)
+    if (Atomics.exchange(this.words, SHARED.backend + backendRow * ROW_WORDS + BACKEND_WORD.load, word) === word) return
+    const epoch = SHARED.pool + poolRow * ROW_WORDS + POOL_WORD.epoch
+    Atomics.add(this.words, epoch, 1)
+    Atomics.notify(this.words, epoch)
+  }
+
   /** Publishes what control decided of a backend, then wakes every flow that waits for a change of its pool. */
   publish(backendRow: number, poolRow: number, { state, accepts, weight, most }: Decision): void {
     const at = SHARED.backend + backendRow * ROW_WORDS

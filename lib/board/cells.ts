@@ -142,9 +142,39 @@ export class ListenerCell extends Cell {
   }
 }
 
+const LATENCY_MS = 10_000 // time constant: after it a third of an unconfirmed time is left, after half a minute a twentieth
+const LEAST_PART = 1 / 16 // of a new sample in the average, however soon it comes after the last
+
 export class BackendCell extends Cell {
   constructor(board: Board, thread: number, row: number) {
     super(board, thread, 'backend', row, BACKEND_WORD.active)
+  }
+
+  /** What it reported of itself, 0 (idle) to 100, smoothed; -1: no report, or none of late. */
+  load(): number {
+    const word = Atomics.load(this.words, this.at + BACKEND_WORD.load)
+    return word === 0 ? -1 : (word - 1) / 256
+  }
+
+  /** Average time of its answers, µs; 0: there was none. */
+  latency(): number {
+    return this.words[this.at + BACKEND_WORD.latency] as number
+  }
+
+  /** How much that average still says at `now` on the shared clock: 1 at once, less and less with its age. */
+  freshness(now: number): number {
+    const age = ((now | 0) - (this.words[this.at + BACKEND_WORD.latencyAt] as number)) | 0
+    // The word of its time goes around after 49 days, and the clocks of two threads may be a moment apart.
+    return age >= 0 ? Math.exp(-age / LATENCY_MS) : age > -LATENCY_MS ? 1 : 0
+  }
+
+  /** An answer that took `ms` until its first byte. Threads that write at once may lose one sample, which is no matter. */
+  took(ms: number, now: number): void {
+    const average = this.latency()
+    const sample = Math.min(Math.max(1, ms * 1000), 0x7fff_ffff)
+    const kept = average === 0 ? 0 : Math.min(this.freshness(now), 1 - LEAST_PART)
+    this.words[this.at + BACKEND_WORD.latency] = Math.round(average * kept + sample * (1 - kept))
+    this.words[this.at + BACKEND_WORD.latencyAt] = now | 0
   }
 
   /** Index into the list of states; see pool/state.ts. */

@@ -13,7 +13,17 @@ export const SERVICE_WORD = { active: 0 } as const
 /** Words of a listener row. */
 export const LISTENER_WORD = { active: 0 } as const
 /** Words of a backend row. */
-export const BACKEND_WORD = { state: 0, accepts: 1, weight: 2, most: 3, active: 4, failures: 5 } as const
+export const BACKEND_WORD = {
+  state: 0,
+  accepts: 1,
+  weight: 2,
+  most: 3,
+  active: 4,
+  failures: 5,
+  load: 13,
+  latency: 14,
+  latencyAt: 15,
+} as const
 /** Words of a pool row. `active`: the flows that wait in its queue. */
 export const POOL_WORD = { epoch: 0, sequence: 1, active: 2, ticket: 3, turn: 4 } as const
 /** Words of the one row of the appliance. */

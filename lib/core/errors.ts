@@ -18,6 +18,7 @@ export const ERRORS = {
   THREAD_DIED: { source: 'us', retry: false, status: 0 },
   BOARD_FULL: { source: 'us', retry: false, status: 0 },
   CONTROL_UNREACHABLE: { source: 'us', retry: false, status: 0 },
+  AGENT_FAILED: { source: 'backend', retry: false, status: 0 },
   PROBE_FAILED: { source: 'backend', retry: false, status: 0 },
 } as const satisfies Record<string, ErrorRow>
 

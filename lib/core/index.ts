@@ -2,6 +2,7 @@ export { type Address, type AddressRange, formatAddress, parseAddressRange } fro
 export { AddressSet } from './cidr.ts'
 export { type Clock, ManualClock, systemClock } from './clock.ts'
 export { BalancerError, codeOf, ERRORS, type ErrorCode, type ErrorSource, messageOf } from './errors.ts'
+export { hashText, mix32 } from './hash.ts'
 export {
   type HttpConnect,
   HttpFailure,
@@ -12,4 +13,5 @@ export {
 } from './http-client.ts'
 export type { Latin1 } from './latin1.ts'
 export { createLogger, type LogDestination, type Logger, openLogDestination } from './logger.ts'
+export { shortText } from './text.ts'
 export { Deadline, type DeadlineOwner, DeadlineWheel } from './timers.ts'

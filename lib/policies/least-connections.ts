@@ -1,29 +1,32 @@
 /** Least active flows by weight, counted over all data threads; ties in turn, each as often as its weight says. */
 import type { Backend, Flow, Policy } from '../pool/index.ts'
+import { Ties } from './ties.ts'
 
 class LeastConnections implements Policy {
   #eligible: readonly Backend[] = []
-  /** Load of each as this pick sees it: other threads change it meanwhile. */
-  #loads = new Float64Array(0)
-  /** What each is owed of the ties. */
-  #credit = new Float64Array(0)
+  #ties = new Ties(0)
+  /** All weights are the same: then the one behind the last pick is next among equals, and one look at each is enough. */
+  #level = true
+  #last = -1
 
   rebuild(eligible: readonly Backend[]): void {
     this.#eligible = eligible
-    this.#loads = new Float64Array(eligible.length)
-    this.#credit = new Float64Array(eligible.length)
+    this.#ties = new Ties(eligible.length)
+    this.#level = eligible.every(({ weight }) => weight === eligible[0]?.weight)
+    this.#last = -1
   }
 
   pick(_flow: Flow, avoid: ReadonlySet<Backend> | null): Backend | undefined {
     const eligible = this.#eligible
-    const loads = this.#loads
+    if (this.#level) return this.#levelPick(avoid)
+    const { scores } = this.#ties
     let least = Number.POSITIVE_INFINITY
     let best = -1
     let ties = 0
     for (let i = 0; i < eligible.length; i++) {
       const backend = eligible[i] as Backend
       const load = avoid?.has(backend) ? Number.POSITIVE_INFINITY : backend.cell.active() / backend.weight
-      loads[i] = load
+      scores[i] = load
       if (load < least) {
         least = load
         best = i
@@ -31,23 +34,25 @@ class LeastConnections implements Policy {
       } else if (load === least) ties++
     }
     if (best < 0) return undefined
-    return eligible[ties > 1 ? this.#inTurn(least) : best]
+    return eligible[ties > 1 ? this.#ties.inTurn(eligible, least) : best]
   }
 
-  /** One of those with this load, by smooth weighted round robin: without it a light backend would never be picked at low load. */
-  #inTurn(load: number): number {
-    const credit = this.#credit
+  #levelPick(avoid: ReadonlySet<Backend> | null): Backend | undefined {
+    const eligible = this.#eligible
+    const n = eligible.length
+    let least = Number.POSITIVE_INFINITY
     let best = -1
-    let sum = 0
-    for (let i = 0; i < credit.length; i++) {
-      if (this.#loads[i] !== load) continue
-      const { weight } = this.#eligible[i] as Backend
-      credit[i] = (credit[i] as number) + weight
-      sum += weight
-      if (best < 0 || (credit[i] as number) > (credit[best] as number)) best = i
+    for (let step = 1, i = this.#last + 1; step <= n; step++, i++) {
+      if (i >= n) i -= n
+      const backend = eligible[i] as Backend
+      const active = backend.cell.active()
+      if (active >= least || avoid?.has(backend)) continue
+      least = active
+      best = i
     }
-    credit[best] = (credit[best] as number) - sum
-    return best
+    if (best < 0) return undefined
+    this.#last = best
+    return eligible[best]
   }
 }
 

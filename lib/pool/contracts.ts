@@ -5,6 +5,8 @@ import type { Backend } from './backend.ts'
 export interface Flow {
   /** The client's address. */
   readonly clientAddress: string
+  /** What the service balances by, when it does so by hash; '': the client's address. */
+  readonly hashKey: string
 }
 
 /** Balances over eligible backends: never asks whether one is available. */
@@ -21,6 +23,8 @@ export interface PolicyTools {
   next(): number
   /** 0 <= n < 1 */
   random(): number
+  /** Milliseconds of the clock that all threads share. */
+  now(): number
 }
 
 export type PolicyFactory = (tools: PolicyTools) => Policy

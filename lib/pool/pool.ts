@@ -1,5 +1,5 @@
 /** The backends of a pool in one data thread: keeps the eligible snapshot and asks the policy. */
-import { ACCEPTS, type PoolCell } from '../board/index.ts'
+import { ACCEPTS, type PoolCell, sharedTime } from '../board/index.ts'
 import type { Backend, Tier } from './backend.ts'
 import type { Flow, Policy, PolicyFactory } from './contracts.ts'
 import { Queue, type QueueLimits } from './queue.ts'
@@ -18,6 +18,8 @@ export interface PoolOptions {
   /** When no backend takes new flows, all that the operator wants are used. */
   readonly panics: boolean
 }
+
+const now = (): number => sharedTime(performance.now())
 
 export class Pool {
   readonly backends: readonly Backend[]
@@ -39,7 +41,7 @@ export class Pool {
     this.queueTimeout = queue.timeout
     this.#cell = cell
     this.#panics = panics
-    this.#policy = policy({ next: () => cell.nextInSequence() & 0x7fff_ffff, random: Math.random })
+    this.#policy = policy({ next: () => cell.nextInSequence() & 0x7fff_ffff, random: Math.random, now })
   }
 
   /**

@@ -1,5 +1,5 @@
 /** What a probe promises: to resolve when the backend passes, to reject with a `ProbeFailure` when it doesn't. */
-import { type Address, BalancerError, messageOf } from '../core/index.ts'
+import { type Address, BalancerError, messageOf, shortText } from '../core/index.ts'
 
 export interface ProbeResult {
   /** What was seen, in a few words: `HTTP 200`. */
@@ -24,14 +24,6 @@ export const PROBE_REASONS = [
   'other',
 ] as const
 export type ProbeReason = (typeof PROBE_REASONS)[number]
-
-const MAX_TEXT = 120 // one line of `query`
-
-/** A text from a peer or a library as one short line. */
-export const shortText = (text: string): string => {
-  const line = text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\s]+/gu, ' ').trim()
-  return line.length <= MAX_TEXT ? line : `${line.slice(0, MAX_TEXT - 1).trimEnd()}…`
-}
 
 /** A failed probe: a reason for machines, a short line for people that holds no secret. */
 export class ProbeFailure extends BalancerError {

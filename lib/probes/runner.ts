@@ -1,7 +1,7 @@
 /** Follows one backend through probe after probe: when the next one runs, and when the results change its health. */
 import type { HealthConfig } from '../config/index.ts'
-import type { Address, Clock } from '../core/index.ts'
-import { type Probe, ProbeFailure, type ProbeReason, shortText } from './contract.ts'
+import { type Address, type Clock, shortText } from '../core/index.ts'
+import { type Probe, ProbeFailure, type ProbeReason } from './contract.ts'
 
 const KEPT_RESULTS = 10 // what `query` shows on one screen
 const AT_ONCE = 64 // first probes in parallel: even with TLS handshakes less than 0.1 s of a core

@@ -3,7 +3,7 @@ import fc from 'fast-check'
 import t from 'tap'
 import { policies } from '../../lib/policies/index.ts'
 import type { Backend } from '../../lib/pool/index.ts'
-import { chance, FLOW, type Rig, rigOf } from './fixtures/rig.ts'
+import { chance, FLOW, flowOf, type Rig, rigOf } from './fixtures/rig.ts'
 
 const WEIGHTS: readonly (readonly number[])[] = [
   [1],
@@ -22,7 +22,7 @@ function place({ policy, backends }: Rig, n: number, ends: 'at once' | 'never' |
   const open: Backend[] = []
   const random = chance(7)
   for (let i = 0; i < n; i++) {
-    const backend = policy.pick(FLOW, null) as Backend
+    const backend = policy.pick(flowOf(i), null) as Backend
     const index = backends.indexOf(backend)
     got[index] = (got[index] ?? 0) + 1
     if (ends === 'at once') continue
@@ -34,7 +34,7 @@ function place({ policy, backends }: Rig, n: number, ends: 'at once' | 'never' |
 }
 
 t.test('there are policies to test', (t) => {
-  t.ok(policies.size >= 3)
+  t.ok(policies.size >= 6)
   t.end()
 })
 
@@ -65,7 +65,8 @@ for (const name of policies.keys())
         fc.property(fc.nat(), fc.array(step, { maxLength: 60, size: 'max' }), (seed, steps) => {
           const { policy, backends } = rigOf(name, new Array<number>(12).fill(1), { random: chance(seed) })
           let eligible: readonly Backend[] = backends
-          for (const { what, bits, weights } of steps) {
+          for (const [i, { what, bits, weights }] of steps.entries()) {
+            const flow = flowOf(i)
             const chosen = backends.filter((_, i) => ((bits >> i) & 1) === 1)
             if (what === 'rebuild') {
               eligible = chosen
@@ -76,10 +77,10 @@ for (const name of policies.keys())
             } else {
               const avoid = new Set(chosen)
               const allowed = eligible.filter((backend) => !avoid.has(backend))
-              const picked = policy.pick(FLOW, avoid)
+              const picked = policy.pick(flow, avoid)
               if (picked === undefined ? allowed.length > 0 : !allowed.includes(picked)) return false
               picked?.cell.begin()
-              const any = policy.pick(FLOW, null)
+              const any = policy.pick(flow, null)
               if (any === undefined ? eligible.length > 0 : !eligible.includes(any)) return false
             }
           }
@@ -94,7 +95,7 @@ for (const name of policies.keys())
       for (const value of [0, 0.5, 1 - 2 ** -53])
         for (const weights of WEIGHTS) {
           const { policy, backends } = rigOf(name, weights, { random: () => value })
-          for (let i = 0; i < 20; i++) t.ok(backends.includes(policy.pick(FLOW, null) as Backend))
+          for (let i = 0; i < 20; i++) t.ok(backends.includes(policy.pick(flowOf(i), null) as Backend))
         }
       t.end()
     })
@@ -104,7 +105,7 @@ for (const name of policies.keys())
       for (const avoided of backends) {
         const avoid = new Set([avoided])
         const seen = new Set<Backend | undefined>()
-        for (let i = 0; i < 500; i++) seen.add(policy.pick(FLOW, avoid))
+        for (let i = 0; i < 500; i++) seen.add(policy.pick(flowOf(i), avoid))
         t.same(
           [...seen].map((b) => b?.name).sort(),
           backends.filter((b) => b !== avoided).map((b) => b.name),
@@ -143,7 +144,7 @@ for (const name of policies.keys())
       }
       t.ok(build < 40, `built in ${build.toFixed(1)} ms`)
       const begun = performance.now()
-      for (let i = 0; i < 1000; i++) policy.pick(FLOW, null)
+      for (let i = 0; i < 1000; i++) policy.pick(flowOf(i), null)
       const pick = (performance.now() - begun) / 1000
       t.ok(pick < 0.2, `picked in ${(pick * 1000).toFixed(1)} µs`)
       t.end()
