@@ -16,6 +16,7 @@ const LAYERS: Readonly<Record<string, number>> = {
   telemetry: 2,
   policies: 3,
   affinity: 3,
+  agents: 3,
   probes: 3,
   filters: 3,
   datapaths: 4,

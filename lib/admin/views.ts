@@ -1,7 +1,7 @@
 /** What the admin API tells of services and backends, as plain objects. Times are ISO text, durations milliseconds. */
 import { BACKEND, type Board, CODE_CLASSES, OVERLOADS, type Overload } from '../board/index.ts'
 import { formatAddress } from '../core/index.ts'
-import type { BackendState, Cause } from '../pool/index.ts'
+import type { BackendState, Cause, Facts } from '../pool/index.ts'
 import type { ProbeReason, ProbeRecord } from '../probes/index.ts'
 import type { BackendTracker, Manager, RunningService, StateChange } from '../service/index.ts'
 
@@ -12,6 +12,17 @@ export interface ProbeResultView {
   readonly reason: ProbeReason | null
   readonly detail: string
   readonly durationMs: number
+}
+
+export interface AgentView {
+  readonly type: 'http' | 'agent'
+  /** What it wants of the backend. */
+  readonly wish: Facts['agent']
+  /** When it was last asked; null: not yet. */
+  readonly at: string | null
+  readonly ok: boolean
+  /** Why the last answer told nothing; '': it did. */
+  readonly detail: string
 }
 
 export interface BackendView {
@@ -30,6 +41,10 @@ export interface BackendView {
   readonly weight: number
   /** What counts at present: less during a slow start. */
   readonly effectiveWeight: number
+  /** What it reported of itself, 0 (idle) to 100, smoothed; null: nothing, or nothing of late. */
+  readonly load: number | null
+  /** Its load agent; null: it has none. */
+  readonly agent: AgentView | null
   /** Name of its pool; '': the service's own. */
   readonly pool: string
   readonly tier: 'primary' | 'backup' | 'sorry'
@@ -114,7 +129,7 @@ const iso = (at: number): string => new Date(at).toISOString()
 const isoOrNull = (at: number | null): string | null => (at === null ? null : iso(at))
 
 export function backendView(tracker: BackendTracker, board: Board, now: number): BackendView {
-  const { probeType: type, effectiveWeight, pool, tier, maxConnections } = tracker
+  const { probeType: type, effectiveWeight, load, pool, tier, maxConnections } = tracker
   const { name, host, port, row, state, since, cause, why, weight, active, facts, streak } = tracker
   const results = tracker.lastResults.map(resultView)
   const requests = CODE_CLASSES.map((word, i) => [word, board.sum('backend', row, BACKEND.at.requests + i)])
@@ -130,6 +145,8 @@ export function backendView(tracker: BackendTracker, board: Board, now: number):
     health: facts.health,
     weight,
     effectiveWeight,
+    load: load === null ? null : Math.round(load * 10) / 10,
+    agent: agentView(tracker),
     pool,
     tier,
     maxConnections,
@@ -141,6 +158,12 @@ export function backendView(tracker: BackendTracker, board: Board, now: number):
       connectFailures: board.sum('backend', row, BACKEND.at.connectFailures),
     },
   }
+}
+
+function agentView({ agent, facts }: BackendTracker): AgentView | null {
+  if (agent === null) return null
+  const { type, last } = agent
+  return { type, wish: facts.agent, at: isoOrNull(last?.at ?? null), ok: last?.ok ?? false, detail: last?.detail ?? '' }
 }
 
 const resultView = ({ at, ok, reason, detail, durationMs }: ProbeRecord): ProbeResultView => ({

@@ -26,6 +26,7 @@ const COLUMNS: readonly Column[] = [
   { title: 'WEIGHT', align: 'right' },
   { title: 'LAST PROBE' },
 ]
+const LOAD: Column = { title: 'LOAD', align: 'right' }
 
 /** The balancer's clock when it answered: ours may be another. */
 const askedAt = ({ since, sinceMs }: BackendView): number => Date.parse(since) + sinceMs
@@ -35,11 +36,13 @@ export const overloadLine = (overload: StatusView['overload'], paint: Paint): st
   overload.length === 0 ? [] : [paint('red', `new connections are refused: ${overload.join(' and ')} run short`), '']
 
 export function servicesTable(services: readonly ServiceView[], width: number, paint: Paint): string[] {
-  const rows = services.flatMap((service) => service.backends.map((backend) => row(service.name, backend)))
-  return rows.length === 0 ? ['no services'] : renderTable(COLUMNS, rows, width, paint)
+  const loads = services.some(({ backends }) => backends.some(({ load }) => load !== null))
+  const rows = services.flatMap((service) => service.backends.map((backend) => row(service.name, backend, loads)))
+  const columns = loads ? [...COLUMNS.slice(0, -1), LOAD, ...COLUMNS.slice(-1)] : COLUMNS
+  return rows.length === 0 ? ['no services'] : renderTable(columns, rows, width, paint)
 }
 
-function row(service: string, backend: BackendView): Cell[] {
+function row(service: string, backend: BackendView, loads: boolean): Cell[] {
   return [
     { text: service },
     { text: backend.name },
@@ -48,10 +51,17 @@ function row(service: string, backend: BackendView): Cell[] {
     { text: compact(backend.sinceMs) },
     { text: backend.why },
     { text: String(backend.active) },
-    { text: String(backend.weight) },
+    { text: String(backend.effectiveWeight) },
+    ...(loads ? [{ text: loadText(backend) }] : []),
     lastProbe(backend),
   ]
 }
+
+const loadText = ({ load }: BackendView): string => (load === null ? '-' : `${Math.round(load)}%`)
+
+/** `0.75 of 1`: what it counts now, of what is configured. */
+const weightText = ({ weight, effectiveWeight }: BackendView): string =>
+  effectiveWeight === weight ? String(weight) : `${effectiveWeight} of ${weight}`
 
 function lastProbe(backend: BackendView): Cell {
   const { last } = backend.probe
@@ -85,7 +95,7 @@ export function backendDetails(service: string, backend: BackendView, width: num
     ['cause', `${backend.cause}: ${backend.why}`],
     ['admin', backend.admin],
     ['health', probe.streak > 0 ? `${backend.health}, ${probe.streak} results alike in a row` : backend.health],
-    ['weight', String(backend.weight)],
+    ['weight', weightText(backend)],
     ['active', String(backend.active)],
     ['requests', counted.map(([code, n]) => `${code} ${n}`).join(', ') || '0'],
     ['connects failed', String(totals.connectFailures)],
@@ -96,6 +106,8 @@ export function backendDetails(service: string, backend: BackendView, width: num
         : `${probe.type}, next in ${precise(Math.max(0, Date.parse(probe.nextAt) - now))}`,
     ],
   ]
+  if (backend.load !== null) facts.push(['load', loadText(backend)])
+  if (backend.agent !== null) facts.push(['agent', agentText(backend.agent, now)])
   if (backend.drainDeadline !== null)
     facts.push(['cut in', compact(Math.max(0, Date.parse(backend.drainDeadline) - now))])
   const size = Math.max(...facts.map(([name]) => name.length))
@@ -105,6 +117,12 @@ export function backendDetails(service: string, backend: BackendView, width: num
   const results = probe.results.toReversed().map((result) => resultRow(result, now))
   const columns: Column[] = [{ title: 'PROBED' }, { title: 'RESULT' }, { title: 'TOOK', align: 'right' }]
   return [title, ...lines, '', ...renderTable([...columns, { title: 'DETAIL', shrinksTo: 8 }], results, width, paint)]
+}
+
+function agentText({ wish, at, ok, detail }: NonNullable<BackendView['agent']>, now: number): string {
+  if (at === null) return 'not asked yet'
+  const when = ago(now - Date.parse(at))
+  return ok ? `${wish}, asked ${when}` : `${wish}; asked ${when}: ${detail}`
 }
 
 const resultRow = ({ at, ok, reason, durationMs, detail }: ProbeResultView, now: number): Cell[] => [

@@ -12,6 +12,8 @@ import { child, type Entry, itemsOf, type Tree, textOf } from './tree.ts'
 const MAX_SERVICES = 4096 // rows of the board
 const HEALTH_INTERVAL_MS = 2000 // the defaults of the schema, where only the other of the two is set
 const HEALTH_TIMEOUT_MS = 1000
+const LOAD_INTERVAL_MS = 7000
+const LOAD_TIMEOUT_MS = 2000
 
 export function check(root: Tree): Finding[] {
   const services = [...servicesOf(root)]
@@ -77,6 +79,7 @@ function checkPools({ at, value: service }: Entry): Finding[] {
     findings.push({ at: own.at, path: ['backends'], message: 'at least one backend is needed' })
   for (const [pool, path] of pools) {
     findings.push(...checkTimes(child(pool, 'health')).map((each) => ({ ...each, path: [...path, ...each.path] })))
+    for (const each of checkBalancing(pool, isHttp(service))) findings.push({ ...each, path: [...path, ...each.path] })
     const sorry = child(pool, 'sorry')
     const allDown = child(pool, 'allDown')
     if (textOf(allDown) === 'sorry' && sorry === undefined)
@@ -168,6 +171,33 @@ function checkProxyProtocol(service: Tree): Finding[] {
   return [{ at: from?.at ?? accept.at, path: ['proxyProtocol', 'from'], message }]
 }
 
+/** A policy must be able to know what it goes by. */
+function checkBalancing(pool: Tree, http: boolean): Finding[] {
+  const findings: Finding[] = []
+  const balance = child(pool, 'balance')
+  const load = child(pool, 'load')
+  const key = child(child(pool, 'hash'), 'key')
+  if (balance !== undefined && textOf(balance) === 'least-load' && load === undefined) {
+    const message = 'least-load needs load: { type: http | agent, … }, which says where backends tell theirs'
+    findings.push({ at: balance.at, path: ['balance'], message })
+  }
+  if (key !== undefined && textOf(balance) === 'hash' && !http && (key.kind === 'map' || textOf(key) === 'path')) {
+    const message = 'is known of requests only, with protocol http or https; write source-ip'
+    findings.push({ at: key.at, path: ['hash', 'key'], message })
+  }
+  if (load === undefined) return findings
+  if (textOf(child(load, 'type')) === 'agent' && child(load, 'port') === undefined)
+    findings.push({ at: load.at, path: ['load', 'port'], message: 'is missing: the port of the agent' })
+  const interval = msOf(child(load, 'interval'), LOAD_INTERVAL_MS)
+  const timeout = child(load, 'timeout')
+  const ms = msOf(timeout, LOAD_TIMEOUT_MS)
+  if (interval !== undefined && ms !== undefined && ms > interval) {
+    const message = `${timeout === undefined ? '2s, the default,' : textOf(timeout)} is more than the interval`
+    findings.push({ at: (timeout ?? load).at, path: ['load', 'timeout'], message })
+  }
+  return findings
+}
+
 function msOf(tree: Tree | undefined, fallback: number): number | undefined {
   if (tree === undefined) return fallback
   const ms = tree.kind === 'leaf' && typeof tree.value === 'string' && !tree.broken ? durationMs(tree.value) : undefined
@@ -209,6 +239,12 @@ export function warn(root: Tree): Finding[] {
       for (const key of ['path', 'method', 'host', 'headers', 'expect', 'body'])
         idle(['health', key], `has no effect with type ${probe}`)
     if (probe !== 'https') idle(['health', 'tls'], `has no effect with type ${probe}`)
+    const balance = textOf(child(service, 'balance')) ?? 'round-robin'
+    if (balance !== 'hash') idle(['hash'], `has no effect with balance ${balance}`)
+    const load = child(service, 'load')
+    const reporter = textOf(child(load, 'type'))
+    if (reporter === 'http') idle(['load', 'send'], 'has no effect with type http')
+    if (reporter === 'agent') for (const key of ['path', 'host']) idle(['load', key], 'has no effect with type agent')
     const proxyProtocol = child(service, 'proxyProtocol')
     if ((textOf(child(proxyProtocol, 'accept')) ?? 'off') === 'off')
       for (const key of ['from', 'timeout']) idle(['proxyProtocol', key], 'has no effect while accept is off')

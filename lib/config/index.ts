@@ -3,5 +3,13 @@ export { type LoadOptions, type LoadResult, loadConfig, loadConfigText } from '.
 export { nearest } from './nearest.ts'
 export { redact } from './redact.ts'
 export { problemsToJson, renderProblems } from './render.ts'
-export type { AccessLogConfig, BackendConfig, Config, HealthConfig, PoolConfig, ServiceConfig } from './schema.ts'
+export type {
+  AccessLogConfig,
+  BackendConfig,
+  Config,
+  HealthConfig,
+  LoadConfig,
+  PoolConfig,
+  ServiceConfig,
+} from './schema.ts'
 export type { Problem } from './source.ts'

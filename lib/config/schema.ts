@@ -4,6 +4,7 @@
  */
 import { isIP } from 'node:net'
 import { z } from 'zod'
+import { hash, load } from './balancing.ts'
 import { compression } from './compression.ts'
 import { filtersShape, pathsShape, poolsShape, routesShape, sorryShape } from './filters.ts'
 import { limits, overload } from './limits.ts'
@@ -280,12 +281,11 @@ const backends = () => z.array(backend).max(4096)
 
 /** What a set of backends has: a service of its own, and each of its `pools`. */
 export const poolShape = {
-  balance: words(
-    ['round-robin', 'least-connections', 'least-load', 'least-time', 'random-two', 'hash'],
-    ['round-robin', 'least-connections', 'random-two'],
-  )
+  balance: z
+    .enum(['round-robin', 'least-connections', 'least-load', 'least-time', 'random-two', 'hash'])
     .default('round-robin')
-    .describe('How a backend is chosen.'),
+    .describe('How a backend is chosen; see [balancing](balancing.md).'),
+  hash: hash.prefault({}).describe('For `balance: hash`.'),
   affinity: z
     .strictObject({
       type: words(['none', 'source-ip', 'header', 'cookie'], ['none'])
@@ -318,7 +318,7 @@ export const poolShape = {
         'whatever their probes say. `sorry`: as `sorry` says.',
     ),
   sorry: sorryShape,
-  load: later('load'),
+  load,
   queue: z
     .strictObject({
       max: z
@@ -448,4 +448,5 @@ export type ServiceConfig = Config['virtualServices'][string]
 export type PoolConfig = ServiceConfig['pools'][string]
 export type BackendConfig = ServiceConfig['backends'][number]
 export type HealthConfig = ServiceConfig['health']
+export type LoadConfig = NonNullable<ServiceConfig['load']>
 export type AccessLogConfig = Config['accessLog']

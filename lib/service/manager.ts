@@ -179,7 +179,7 @@ export class Manager {
     for (const [poolName, pool] of pools) {
       const poolRow = this.#rows.row('pool', `${name} ${poolName}`)
       const backends: BackendView[] = []
-      for (const { backend, tier, health } of membersOf(pool)) {
+      for (const { backend, tier, health, load } of membersOf(pool)) {
         const tracker = new BackendTracker({
           service: name,
           pool: poolName,
@@ -188,6 +188,7 @@ export class Manager {
           tier,
           row: this.#rows.row('backend', `${name}/${backend.name}`),
           health,
+          load,
           drainTimeoutMs: pool.drain.timeout,
           slowStartMs: pool.slowStart,
           board: this.board,
@@ -204,9 +205,9 @@ export class Manager {
         trackers.push(tracker)
         backends.push({ row, name: backend.name, host, port, tier, sendProxy: backend.sendProxy ?? service.sendProxy })
       }
-      const { balance, queue, allDown, sorry } = pool
+      const { balance, hash, queue, allDown, sorry } = pool
       const { startGrace } = pool.health
-      poolViews.push({ name: poolName, row: poolRow, balance, backends, queue, allDown, sorry, startGrace })
+      poolViews.push({ name: poolName, row: poolRow, balance, hash, backends, queue, allDown, sorry, startGrace })
     }
     const [own, ...others] = poolViews as [PoolView, ...PoolView[]]
     const view: ServiceView = {

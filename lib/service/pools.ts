@@ -1,5 +1,5 @@
 /** What the pools of a service consist of, as its configuration says. */
-import type { BackendConfig, HealthConfig, PoolConfig, ServiceConfig } from '../config/index.ts'
+import type { BackendConfig, HealthConfig, LoadConfig, PoolConfig, ServiceConfig } from '../config/index.ts'
 import { formatAddress } from '../core/index.ts'
 import type { Tier } from '../pool/index.ts'
 
@@ -8,6 +8,8 @@ export interface Member {
   readonly backend: BackendConfig
   readonly tier: Tier
   readonly health: HealthConfig
+  /** undefined: it has no agent. */
+  readonly load: LoadConfig | undefined
 }
 
 /** The service's own (its name is ''), then those under `pools`. */
@@ -18,15 +20,15 @@ export const poolsOf = (service: ServiceConfig): (readonly [name: string, pool: 
 
 /** The backends in their order, and the one that says sorry. */
 export function membersOf(pool: PoolConfig): Member[] {
-  const { health, sorry, allDown } = pool
+  const { health, load, sorry, allDown } = pool
   const members = pool.backends.map(
-    (backend): Member => ({ backend, tier: backend.backup ? 'backup' : 'primary', health }),
+    (backend): Member => ({ backend, tier: backend.backup ? 'backup' : 'primary', health, load }),
   )
   if (allDown !== 'sorry' || sorry?.backend === undefined) return members
   const { host, port } = sorry.backend
   const name = `sorry-${formatAddress(host, port)}`
   const backend = { name, host, port, weight: 1, admin: 'ready' as const, maxConnections: 0, backup: false }
-  return [...members, { backend, tier: 'sorry', health: { ...health, type: 'none' } }]
+  return [...members, { backend, tier: 'sorry', health: { ...health, type: 'none' }, load: undefined }]
 }
 
 /** Backends of all pools together. */

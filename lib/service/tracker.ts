@@ -1,6 +1,6 @@
 /** Follows one backend in the control thread: keeps its facts, decides its state, and publishes each flip with its cause. */
 import { type Board, WEIGHT_UNIT } from '../board/index.ts'
-import type { BackendConfig, HealthConfig } from '../config/index.ts'
+import type { BackendConfig, HealthConfig, LoadConfig } from '../config/index.ts'
 import type { Clock, Logger } from '../core/index.ts'
 import {
   acceptsOf,
@@ -14,6 +14,7 @@ import {
 } from '../pool/index.ts'
 import { createProbe, type ProbeReason, type ProbeRecord, ProbeRunner, spreadStart } from '../probes/index.ts'
 import { DurationHistogram } from '../telemetry/index.ts'
+import { AgentWatch, NO_AGENT, weightBy, wishOf } from './agent-watch.ts'
 import { SlowStart } from './slow-start.ts'
 
 export interface TrackerOptions {
@@ -25,6 +26,8 @@ export interface TrackerOptions {
   readonly tier: Tier
   readonly row: number
   readonly health: HealthConfig
+  /** Its agent; undefined: it has none. */
+  readonly load: LoadConfig | undefined
   readonly drainTimeoutMs: number
   /** Time in which its weight rises after a recovery. */
   readonly slowStartMs: number
@@ -81,6 +84,7 @@ export class BackendTracker {
   #slowStart: SlowStart | null = null
   readonly #options: TrackerOptions
   readonly #runner: ProbeRunner | null
+  readonly #agent: AgentWatch | null
   readonly #probeCounts = new Map<ProbeReason | 'pass', number>()
   readonly #changes = new Map<string, number>()
 
@@ -114,9 +118,36 @@ export class BackendTracker {
             onResult: (result) => this.#count(result),
             onHealth: (value, why) => this.#update({ health: value }, 'probe', why),
           })
+    this.#agent = options.load === undefined ? null : this.#watchAgent(options.load)
     this.#publish()
   }
 
+  #watchAgent(load: LoadConfig): AgentWatch {
+    const { service, backend, clock, log, index, total, board, row, poolRow } = this.#options
+    return new AgentWatch({
+      load,
+      service,
+      backend: backend.name,
+      target: { host: backend.host, port: backend.port },
+      clock,
+      log,
+      startDelay: spreadStart(index, total, load.interval),
+      onLoad: (value) => board.setLoad(row, poolRow, value),
+      onFacts: (why) => {
+        this.#update({ agent: wishOf(this.agent?.facts ?? NO_AGENT) }, 'agent', why)
+        this.#publish() // its weight too, or the most flows that it takes
+      },
+    })
+  }
+
+  /** null: it has none. */
+  get agent(): AgentWatch | null {
+    return this.#agent
+  }
+  /** What it reported of its load, 0..100; null: nothing, or nothing of late. */
+  get load(): number | null {
+    return this.#agent?.load ?? null
+  }
   get state(): BackendState {
     return this.#state
   }
@@ -145,26 +176,38 @@ export class BackendTracker {
 
   /** What its weight counts at present, 0..256. */
   get effectiveWeight(): number {
-    return Math.round(this.weight * WEIGHT_UNIT * (this.#slowStart?.share ?? 1)) / WEIGHT_UNIT
+    const weight = weightBy(this.#agent?.facts ?? NO_AGENT, this.weight)
+    // As little as there is, yet not nothing: that is for a weight of 0 alone.
+    return weight === 0
+      ? 0
+      : Math.max(1, Math.round(weight * WEIGHT_UNIT * (this.#slowStart?.share ?? 1))) / WEIGHT_UNIT
   }
 
   /** The most flows at once; 0: no limit. */
   get maxConnections(): number {
-    return this.#options.backend.maxConnections
+    return this.#agent?.facts.maxConnections ?? this.#options.backend.maxConnections
   }
 
   start(): void {
     this.#runner?.start()
+    this.#agent?.start()
   }
 
   stop(): void {
     this.#runner?.stop()
+    this.#agent?.stop()
   }
 
   /** Looks whether flows are left, and whether the drain's time is up. Called a few times a second. */
   tick(): void {
     this.#ramp()
-    if (this.#state !== 'draining' && this.#facts.health === 'passing' && this.#facts.admin === 'ready') return
+    if (
+      this.#state !== 'draining' &&
+      this.#facts.health === 'passing' &&
+      this.#facts.admin === 'ready' &&
+      this.#facts.agent === 'ready'
+    )
+      return
     const busy = this.active > 0
     if (busy !== this.#facts.busy)
       this.#update({ busy }, busy ? this.cause : 'drain-ended', busy ? this.why : 'the last flow ended')
@@ -211,12 +254,12 @@ export class BackendTracker {
   }
 
   #publish(): void {
-    const { board, poolRow, backend } = this.#options
+    const { board, poolRow } = this.#options
     board.publish(this.row, poolRow, {
       state: stateToNumber(this.#state),
       accepts: acceptsOf(this.#facts),
       weight: Math.round(this.effectiveWeight * WEIGHT_UNIT),
-      most: backend.maxConnections,
+      most: this.maxConnections,
     })
   }
 

@@ -46,6 +46,8 @@ export interface BackendSource {
   readonly state: string
   /** What counts at present. */
   readonly effectiveWeight: number
+  /** What it reported of itself, 0..100; null: nothing of late. */
+  readonly load: number | null
   /** `from to cause` → how often. */
   readonly changes: ReadonlyMap<string, number>
   /** `pass` or the reason of a failure → how often. */
@@ -264,6 +266,12 @@ const OF_BACKEND: readonly Family<BackendSource>[] = [
     help: 'Effective weight of a backend.',
     type: 'gauge',
     samples: (name, of, { effectiveWeight }) => line(name, of, effectiveWeight),
+  },
+  {
+    name: 'evenkeel_backend_load',
+    help: 'Load that a backend reported of itself, 0 (idle) to 100, smoothed; absent while it is not known.',
+    type: 'gauge',
+    samples: (name, of, { load }) => (load === null ? '' : line(name, of, load)),
   },
   {
     name: 'evenkeel_backend_draining_flows',

@@ -44,7 +44,7 @@ t.test('the JSON Schema accepts what is valid', async (t) => {
 t.test('the JSON Schema refuses what is not', async (t) => {
   for (const lines of [
     '    balanse: round-robin\n',
-    '    balance: hash\n',
+    '    balance: fastest\n',
     '    health: { interval: 5 }\n',
     '    http: { maxHead: 8kb }\n',
     '    slowStart: 5\n',

@@ -29,6 +29,7 @@ function backend(name: string, row: number, more: Partial<BackendSource> = {}): 
     row,
     state: 'up',
     effectiveWeight: 1,
+    load: null,
     changes: new Map(),
     probeCounts: new Map(),
     probeDurations,
@@ -113,6 +114,7 @@ t.test('the state of a backend is one-hot, its changes and probes have their lab
   const draining = backend('b1', 0, {
     state: 'draining',
     effectiveWeight: 7,
+    load: 42.5,
     changes: new Map([['up draining probe', 2]]),
     probeCounts: new Map([
       ['pass', 5],
@@ -132,6 +134,8 @@ t.test('the state of a backend is one-hot, its changes and probes have their lab
     2,
   )
   t.equal(sampleOf(seen, 'evenkeel_backend_weight', of), 7)
+  t.equal(sampleOf(seen, 'evenkeel_backend_load', of), 42.5)
+  t.equal(sampleOf(seen, 'evenkeel_backend_load', { backend: 'b2' }), undefined, 'unknown is not 0')
   t.equal(sampleOf(seen, 'evenkeel_backend_draining_flows', of), 1)
   t.equal(sampleOf(seen, 'evenkeel_backend_draining_flows', { backend: 'b2' }), 0)
   t.equal(sampleOf(seen, 'evenkeel_probe_results_total', { ...of, result: 'pass', reason: 'none' }), 5)
