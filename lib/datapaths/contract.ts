@@ -5,6 +5,7 @@ import type { DeadlineWheel, Logger } from '../core/index.ts'
 import type { Pool, Tier } from '../pool/index.ts'
 import type { AccessLog } from '../telemetry/index.ts'
 import type { Credentials } from '../tls/index.ts'
+import type { HashKey } from './http/hash-key.ts'
 import type { RetryBudget } from './retry-budget.ts'
 
 /** A virtual service, plain data: it is posted to every data thread. Rows are those of the board. */
@@ -44,6 +45,7 @@ export interface PoolView {
   readonly name: string
   readonly row: number
   readonly balance: PoolConfig['balance']
+  readonly hash: PoolConfig['hash']
   readonly backends: readonly BackendView[]
   readonly queue: PoolConfig['queue']
   readonly allDown: PoolConfig['allDown']
@@ -65,6 +67,10 @@ export interface BackendView {
 export interface ServicePool {
   readonly pool: Pool
   readonly view: PoolView
+  /** Its policy goes by how long backends take to answer. */
+  readonly timed: boolean
+  /** What requests are hashed by; null: they are not, or by their client's address. */
+  readonly hashKey: HashKey | null
 }
 
 /** What the flows of a service share in one data thread. */

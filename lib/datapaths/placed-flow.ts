@@ -1,5 +1,5 @@
 /** What every flow does and leaves: it finds a backend, another one when a connect fails, and ends with one record. */
-import type { Reason, RetryReason } from '../board/index.ts'
+import { type Reason, type RetryReason, sharedTime } from '../board/index.ts'
 import { Deadline, type DeadlineOwner } from '../core/index.ts'
 import { type Backend, type Flow, FULL, type Pool, type Waiter } from '../pool/index.ts'
 import type { FlowRecord, Phase } from '../telemetry/index.ts'
@@ -49,6 +49,8 @@ export abstract class PlacedFlow implements Flow, FlowRecord {
   #tried: Set<Backend> | null = null
   /** When the first dial began; 0: none was needed yet. */
   #connecting = 0
+  /** When the last one did. */
+  protected dialledAt = 0
 
   readonly startedAt = Date.now()
   readonly protocol: string
@@ -56,6 +58,8 @@ export abstract class PlacedFlow implements Flow, FlowRecord {
   readonly clientAddress: string
   readonly clientPort: number
   readonly id: string
+  /** See `Flow`; set before the flow looks for a backend. */
+  hashKey = ''
   abstract readonly method: string
   abstract readonly target: string
   abstract readonly host: string
@@ -161,7 +165,8 @@ export abstract class PlacedFlow implements Flow, FlowRecord {
     if (!this.stale && this.useIdle(backend)) return
     this.phase = 'connect'
     const { wheel, view } = this.#context
-    this.#connecting ||= performance.now()
+    this.dialledAt = performance.now()
+    this.#connecting ||= this.dialledAt
     this.#dial = new Dial(backend, wheel, view.timeouts.connect, (wire, code) => {
       this.#dial = null
       if (wire === null) return this.#connectFailed(backend, code === 'ETIMEDOUT')
@@ -172,8 +177,17 @@ export abstract class PlacedFlow implements Flow, FlowRecord {
 
   #connectFailed(backend: Backend, late: boolean): void {
     this.failure = late ? CONNECT_TIMEOUT : CONNECT_FAILED
+    if (late) this.timeTaken(performance.now(), this.dialledAt, false)
     if (this.spent) return this.onUnplaced()
     this.tryAnother(late ? 'connect-timeout' : 'connect-failed', backend)
+  }
+
+  /** How long the backend took, for policies that go by it. Failing fast is no merit: that counts only when it was slow. */
+  protected timeTaken(now: number, from: number, good: boolean): void {
+    const cell = this.backend?.cell
+    if (!this.place.timed || cell === undefined) return
+    const ms = now - from
+    if (good || ms * 1000 > cell.latency()) cell.took(ms, sharedTime(now))
   }
 
   /** No further try is allowed. */

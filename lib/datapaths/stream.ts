@@ -1,7 +1,7 @@
 /** The datapath of `tcp`, `tls`, `http` and `https` services in one data thread: listeners in front, sessions behind. */
 import { BackendCell, type Board, Clients, ListenerCell, PoolCell, ServiceCell } from '../board/index.ts'
 import { BalancerError, type DeadlineWheel, type Logger } from '../core/index.ts'
-import { policies } from '../policies/index.ts'
+import { policyFactory } from '../policies/index.ts'
 import { Backend, Pool } from '../pool/index.ts'
 import type { AccessLog } from '../telemetry/index.ts'
 import { createServerContext } from '../tls/index.ts'
@@ -9,6 +9,7 @@ import type { Datapath, PoolView, ServiceContext, ServicePool, ServiceView, Sess
 import { Gate, type Ticket } from './gate.ts'
 import { HttpContext } from './http/context.ts'
 import { H1Session } from './http/h1.ts'
+import { HashKey } from './http/hash-key.ts'
 import { turnAway } from './http/turn-away.ts'
 import { ProxyEngine } from './http-proxy/engine.ts'
 import { Listener, type ListenerTls } from './listener.ts'
@@ -137,7 +138,7 @@ export class StreamDatapath implements Datapath {
 }
 
 function servicePool({ name }: ServiceView, view: PoolView, { board, thread }: ThreadTools): ServicePool {
-  const policy = policies.get(view.balance)
+  const policy = policyFactory(view.balance, view.hash)
   if (policy === undefined)
     throw new BalancerError('CONFIG_INVALID', `service ${name}: there is no policy ${view.balance}`)
   const backends = view.backends.map(
@@ -145,5 +146,10 @@ function servicePool({ name }: ServiceView, view: PoolView, { board, thread }: T
       new Backend(name, host, port, new BackendCell(board, thread, row), { sendProxy, tier }),
   )
   const cell = new PoolCell(board, thread, view.row)
-  return { view, pool: new Pool({ backends, cell, policy, queue: view.queue, panics: view.allDown === 'panic' }) }
+  return {
+    view,
+    pool: new Pool({ backends, cell, policy, queue: view.queue, panics: view.allDown === 'panic' }),
+    timed: view.balance === 'least-time',
+    hashKey: HashKey.of(view),
+  }
 }

@@ -64,6 +64,8 @@ export class ProxyExchange extends PlacedFlow implements Responder, BodyOwner, P
   #queued = Number.POSITIVE_INFINITY
   /** When the request could go out. */
   #sentAt = this.begunAt
+  /** When the last of its body came; 0: it has none, or not yet. */
+  #wholeAt = 0
   /** The answer's head is out. */
   answered = false
   /** Bytes went to the client since the last look (half-closed clients are watched by it). */
@@ -145,6 +147,8 @@ export class ProxyExchange extends PlacedFlow implements Responder, BodyOwner, P
       if (place === null) return this.refuse(404, 'no-route', 'no route leads there')
       this.place = place
     }
+    const { fields, path } = this.#head
+    this.hashKey = this.place.hashKey?.ofFields(fields, path) ?? ''
     this.seekBackend()
   }
 
@@ -241,6 +245,7 @@ export class ProxyExchange extends PlacedFlow implements Responder, BodyOwner, P
 
   onBodyEnd(req: IncomingMessage): void {
     if (this.over) return
+    this.#wholeAt = performance.now()
     const trailers = forwardedTrailers(req)
     if (trailers === null) return this.malformed('trailers are too long')
     if (trailers.length > 0) this.#attempt?.trailers(trailers)
@@ -381,6 +386,12 @@ export class ProxyExchange extends PlacedFlow implements Responder, BodyOwner, P
     const cell = this.backend?.cell
     cell?.responded(this.firstByteMs)
     cell?.request(status)
+    if (this.place.timed) this.#timed(now, status < 500)
+  }
+
+  /** A request whose body is still coming tells nothing of the backend's pace. */
+  #timed(now: number, good: boolean): void {
+    if (this.requestDone) this.timeTaken(now, Math.max(this.#sentAt, this.#wholeAt), good)
   }
 
   /** Time is up: the client's or the backend's, as the phase says. A side that still takes bytes, however slowly, goes on. */
@@ -398,6 +409,7 @@ export class ProxyExchange extends PlacedFlow implements Responder, BodyOwner, P
       if (this.#slow) return this.refuse(408, 'limit-body-rate', TOO_SLOW.detail)
       return this.refuse(408, 'client-timeout', 'the body did not come in time')
     }
+    this.#timed(performance.now(), false)
     this.refuse(504, 'backend-timeout', 'the backend did not answer in time')
   }
 

@@ -20,6 +20,8 @@ export class HttpContext implements ServiceContext {
   readonly retryBudget: RetryBudget
   readonly cell: ServiceCell
   readonly clients: Clients | null
+  /** Some pool hashes its requests by more than the client's address. */
+  readonly hashing: boolean
   readonly wheel: DeadlineWheel
   readonly accessLog: AccessLog
   readonly log: Logger
@@ -49,6 +51,7 @@ export class HttpContext implements ServiceContext {
     this.retryBudget = context.retryBudget
     this.cell = context.cell
     this.clients = context.clients
+    this.hashing = context.pools.some(({ hashKey }) => hashKey !== null)
     this.wheel = context.wheel
     this.accessLog = context.accessLog
     this.log = context.log

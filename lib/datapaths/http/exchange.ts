@@ -77,6 +77,8 @@ export class Exchange extends PlacedFlow implements Responder, PackingOwner, Tel
   #closeAfter = false
   /** When the request went out. */
   #sentAt = this.begunAt
+  /** When the last of its body did, if the policy wants to know; 0: it has none. */
+  #wholeAt = 0
   /** When the answer began, while the same read is still being worked on: then its end needs no look at the clock. */
   #now = 0
   /** Bytes that a slow side had not taken when its time was last up. */
@@ -135,6 +137,10 @@ export class Exchange extends PlacedFlow implements Responder, PackingOwner, Tel
     this.#head = this.#filtered === null ? text : this.#filtered.text
     this.#offer = context.compression === null ? null : offerTo(context.compression, head, buf, base)
     this.#needsHost = hostless && this.#filtered?.hasHost !== true
+    if (context.hashing) {
+      const key = context.poolFor(this.#filtered?.view ?? null)?.hashKey
+      this.hashKey = key?.ofHead(head, buf, base, buf.latin1Slice(base + head.pathStart, base + head.pathEnd)) ?? ''
+    }
   }
 
   get requestDone(): boolean {
@@ -239,6 +245,7 @@ export class Exchange extends PlacedFlow implements Responder, PackingOwner, Tel
       return end
     }
     if (this.#request.blocked) wire.pause()
+    if (this.place.timed && this.#request.done) this.#wholeAt = performance.now()
     return stop
   }
 
@@ -420,6 +427,12 @@ export class Exchange extends PlacedFlow implements Responder, PackingOwner, Tel
     const cell = this.backend?.cell
     cell?.responded(this.firstByteMs)
     cell?.request(status)
+    if (this.place.timed) this.#timed(now, status < 500)
+  }
+
+  /** A request whose body is still coming tells nothing of the backend's pace. */
+  #timed(now: number, good: boolean): void {
+    if (this.#request.done) this.timeTaken(now, Math.max(this.#sentAt, this.#wholeAt), good)
   }
 
   /** Time is up: the client's or the backend's, as the phase says. A side that still takes bytes, however slowly, goes on. */
@@ -440,6 +453,7 @@ export class Exchange extends PlacedFlow implements Responder, PackingOwner, Tel
       if (this.#request.slow) return this.refuse(TOO_SLOW.status, TOO_SLOW.reason, TOO_SLOW.detail)
       return this.refuse(408, 'client-timeout', 'the body did not come in time')
     }
+    this.#timed(performance.now(), false)
     this.refuse(504, 'backend-timeout', 'the backend did not answer in time')
   }
 
