@@ -5,6 +5,7 @@
 import { formatAddress, parseAddressRange } from '../core/index.ts'
 import { canonicalHost, checkListeners } from './listeners.ts'
 import { nearest } from './nearest.ts'
+import { checkProbe, idleProbeOptions } from './probe-checks.ts'
 import { durationMs } from './scalars.ts'
 import type { Finding, Place } from './source.ts'
 import { child, type Entry, itemsOf, type Tree, textOf } from './tree.ts'
@@ -78,8 +79,12 @@ function checkPools({ at, value: service }: Entry): Finding[] {
   if (own?.kind === 'list' && itemsOf(own).length === 0 && !hasRoutes(service))
     findings.push({ at: own.at, path: ['backends'], message: 'at least one backend is needed' })
   for (const [pool, path] of pools) {
-    findings.push(...checkTimes(child(pool, 'health')).map((each) => ({ ...each, path: [...path, ...each.path] })))
-    for (const each of checkBalancing(pool, isHttp(service))) findings.push({ ...each, path: [...path, ...each.path] })
+    for (const each of [
+      ...checkTimes(child(pool, 'health')),
+      ...checkProbe(pool),
+      ...checkBalancing(pool, isHttp(service)),
+    ])
+      findings.push({ ...each, path: [...path, ...each.path] })
     const sorry = child(pool, 'sorry')
     const allDown = child(pool, 'allDown')
     if (textOf(allDown) === 'sorry' && sorry === undefined)
@@ -212,7 +217,6 @@ export function warn(root: Tree): Finding[] {
     findings.push({ at: root.at, path: ['virtualServices'], message: 'there are no services: nothing will be served' })
   for (const [name, { value: service }] of services) {
     const protocol = textOf(child(service, 'protocol')) ?? ''
-    const probe = textOf(child(child(service, 'health'), 'type')) ?? 'tcp'
     const idle = (path: readonly string[], message: string) => {
       const at = ownEntry(root, service, path)
       if (at !== undefined) findings.push({ at, path: ['virtualServices', name, ...path], message })
@@ -235,10 +239,7 @@ export function warn(root: Tree): Finding[] {
             path: ['virtualServices', name, 'pools', pool],
             message: 'has no effect: no route leads there',
           })
-    if (probe !== 'http' && probe !== 'https')
-      for (const key of ['path', 'method', 'host', 'headers', 'expect', 'body'])
-        idle(['health', key], `has no effect with type ${probe}`)
-    if (probe !== 'https') idle(['health', 'tls'], `has no effect with type ${probe}`)
+    for (const { path, message } of idleProbeOptions(service)) idle(['health', ...path], message)
     const balance = textOf(child(service, 'balance')) ?? 'round-robin'
     if (balance !== 'hash') idle(['hash'], `has no effect with balance ${balance}`)
     const load = child(service, 'load')

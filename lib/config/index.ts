@@ -1,4 +1,5 @@
 export { configurationReference, jsonSchema } from './document.ts'
+export { type LdapFilter, parseLdapFilter } from './ldap-filter.ts'
 export { type LoadOptions, type LoadResult, loadConfig, loadConfigText } from './load.ts'
 export { nearest } from './nearest.ts'
 export { redact } from './redact.ts'

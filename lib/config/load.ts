@@ -96,8 +96,14 @@ function withAbsolutePaths(config: Config, root: Tree): Config {
       row.cert = absolute(row.cert, [...path, 'tls', 'certificates', i, 'cert'])
       row.key = absolute(row.key, [...path, 'tls', 'certificates', i, 'key'])
     }
-    const { tls } = service.health
-    if (tls.ca !== undefined) tls.ca = absolute(tls.ca, [...path, 'health', 'tls', 'ca'])
+    const pools = Object.entries(service.pools).map(([key, pool]) => [pool, [...path, 'pools', key]] as const)
+    for (const [{ health }, where] of [[service, path] as const, ...pools]) {
+      const { tls, exec } = health
+      if (tls.ca !== undefined) tls.ca = absolute(tls.ca, [...where, 'health', 'tls', 'ca'])
+      const [program] = exec.command ?? []
+      if (exec.command !== undefined && program !== undefined)
+        exec.command[0] = absolute(program, [...where, 'health', 'exec', 'command', 0])
+    }
   }
   // Both have done their work: a change of how services are written is no change of the services.
   const { defaults: _defaults, include: _include, ...rest } = config

@@ -19,14 +19,17 @@ export interface Pattern {
   readonly groups: number
 }
 
+/** What a pattern is tried on: the canonical path of a request, or any text, where `.` is a line feed too (flag `s`). */
+type Subject = 'path' | 'text'
+
 /** @returns the pattern, or a sentence that says what is wrong with it */
-export function checkPattern(source: string): Pattern | string {
+export function checkPattern(source: string, subject: Subject = 'path'): Pattern | string {
   if (source.length > MAX_SOURCE) return `is longer than ${MAX_SOURCE} characters`
   if (!source.startsWith('^')) return 'has no ^ at its start; where it may match anywhere, write ^.* first'
   try {
-    const reader = new PatternReader(source)
+    const reader = new PatternReader(source, subject)
     checkAmbiguity(reader.read())
-    new RegExp(source, 'u')
+    new RegExp(source, 'us')
     return { groups: reader.groups }
   } catch (error) {
     if (error instanceof PatternError) return error.message
@@ -37,11 +40,20 @@ export function checkPattern(source: string): Pattern | string {
 
 class PatternError extends Error {}
 
-/** The characters that a canonical path is made of, as bits: visible ASCII. */
-const ALL = maskOf((code) => code > 32 && code < 127)
+/** The characters of a subject as bits: visible ASCII in a path; all of ASCII, and one bit for the rest, in a text. */
+const VISIBLE = maskOf((code) => code > 32 && code < 127)
+const REST = 1n << 128n
+const ALL: Readonly<Record<Subject, bigint>> = { path: VISIBLE, text: maskOf(() => true) | REST }
 const DIGIT = maskOf((code) => code >= 48 && code <= 57)
 const WORD = maskOf((code) => /\w/.test(String.fromCharCode(code)))
-const CLASSES: Readonly<Record<string, bigint>> = { d: DIGIT, D: ALL & ~DIGIT, w: WORD, W: ALL & ~WORD }
+const BLANK = maskOf((code) => /\s/.test(String.fromCharCode(code))) | REST
+const TEXT = ALL.text
+const CLASSES: Readonly<Record<Subject, Readonly<Record<string, bigint>>>> = {
+  path: { d: DIGIT, D: VISIBLE & ~DIGIT, w: WORD, W: VISIBLE & ~WORD },
+  // The rest has blanks and others, so both classes may take it.
+  text: { d: DIGIT, D: TEXT & ~DIGIT, w: WORD, W: TEXT & ~WORD, s: BLANK, S: (TEXT & ~BLANK) | REST },
+}
+const ESCAPES: Readonly<Record<string, number>> = { n: 10, r: 13, t: 9 }
 
 function maskOf(includes: (code: number) => boolean): bigint {
   let mask = 0n
@@ -69,12 +81,14 @@ const EMPTY: Part = { first: [], last: [], empty: true }
 /** Reads the pattern by recursive descent, building the automaton on the way. */
 class PatternReader {
   readonly #source: string
+  readonly #subject: Subject
   #pos = 1 // behind the ^
   #places = 0
   groups = 0
 
-  constructor(source: string) {
+  constructor(source: string, subject: Subject) {
     this.#source = source
+    this.#subject = subject
   }
 
   read(): Part {
@@ -158,7 +172,7 @@ class PatternReader {
     if (char === '(') return this.#group()
     if (char === '[') return this.#place(this.#set(), at)
     this.#pos++
-    if (char === '.') return this.#place(ALL, at)
+    if (char === '.') return this.#place(ALL[this.#subject], at)
     if (char === '\\') return this.#place(this.#escaped(''), at)
     if (char === '^' || char === '$') throw this.#error('an anchor inside', at)
     if ('*+?{}]'.includes(char)) throw this.#error(`a ${char} with nothing before it; write \\${char} for itself`, at)
@@ -205,7 +219,9 @@ class PatternReader {
       }
     }
     this.#pos++
-    return negated ? ALL & ~mask : mask
+    if (!negated) return mask
+    // A class that takes some of the rest leaves some of it.
+    return (ALL[this.#subject] & ~mask) | (mask & REST)
   }
 
   #member(at: number): bigint {
@@ -221,15 +237,22 @@ class PatternReader {
     const at = this.#pos
     const char = this.#peek()
     this.#pos++
-    const set = Object.hasOwn(CLASSES, char) ? CLASSES[char] : undefined
+    const classes = CLASSES[this.#subject]
+    const set = Object.hasOwn(classes, char) ? classes[char] : undefined
     if (set !== undefined) return set
+    const code = this.#subject === 'text' && Object.hasOwn(ESCAPES, char) ? ESCAPES[char] : undefined
+    if (code !== undefined) return 1n << BigInt(code)
     if (char !== '' && `^$\\.*+?()[]{}|/${more}`.includes(char)) return this.#bit(char, at)
-    throw this.#error(/\d|k/.test(char) ? 'a back reference' : `the escape \\${char}, which is not for paths`, at - 1)
+    throw this.#error(
+      /\d|k/.test(char) ? 'a back reference' : `the escape \\${char}, which is not for a ${this.#subject}`,
+      at - 1,
+    )
   }
 
   #bit(char: string, at: number): bigint {
     const code = char.charCodeAt(0)
-    if (code > 32 && code < 127) return 1n << BigInt(code)
+    if ((code > 32 && code < 127) || (code === 32 && this.#subject === 'text')) return 1n << BigInt(code)
+    if (this.#subject === 'text') throw this.#error('a character that is not visible ASCII; write . or \\s', at)
     throw this.#error('a character that no path has; a path has visible ASCII only, the rest as %XX', at)
   }
 

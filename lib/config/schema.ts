@@ -7,8 +7,9 @@ import { z } from 'zod'
 import { hash, load } from './balancing.ts'
 import { compression } from './compression.ts'
 import { filtersShape, pathsShape, poolsShape, routesShape, sorryShape } from './filters.ts'
+import { health } from './health.ts'
 import { limits, overload } from './limits.ts'
-import { backendAddress, cidr, duration, listenAddress, percentage, size, statusList } from './scalars.ts'
+import { backendAddress, cidr, duration, listenAddress, size } from './scalars.ts'
 
 /** A key that is part of the contract and refused until its feature is built. */
 const later = (what: string) =>
@@ -35,25 +36,6 @@ const name = () =>
   z
     .string()
     .regex(NAME, 'a name has letters, digits, ".", "_" and "-", starts with a letter or digit, and is at most 63 long')
-/** Fields that frame a probe's request or decide its connection. */
-const PROBE_OWN_FIELDS = new Set([
-  'connection',
-  'content-length',
-  'expect',
-  'keep-alive',
-  'te',
-  'trailer',
-  'transfer-encoding',
-  'upgrade',
-])
-
-const probeField = () =>
-  token('header name')
-    .refine((name) => !/^host$/i.test(name), 'is set by health.host')
-    .refine((name) => !PROBE_OWN_FIELDS.has(name.toLowerCase()), 'is a field that probes set themselves')
-
-const fieldValue = () =>
-  z.string().regex(/^[\t\x20-\x7e\x80-\xff]*$/, 'a header value has no line breaks or control characters')
 
 const certificate = z.strictObject({
   cert: z
@@ -72,75 +54,6 @@ const tls = z.strictObject({
     .max(1, 'several certificates in one service are not available yet')
     .describe('The certificate of this service.'),
   minVersion: z.enum(['TLSv1.2', 'TLSv1.3']).default('TLSv1.2').describe('Oldest protocol version accepted.'),
-})
-
-const health = z.strictObject({
-  type: words(
-    [
-      'none',
-      'tcp',
-      'http',
-      'https',
-      'tls',
-      'udp',
-      'dns',
-      'smtp',
-      'imap',
-      'pop3',
-      'ldap',
-      'radius',
-      'redis',
-      'postgres',
-      'mysql',
-      'exec',
-    ],
-    ['none', 'tcp', 'http', 'https'],
-  )
-    .default('tcp')
-    .describe('What is asked of a backend. `none`: it counts as passing always.'),
-  port: z.int().min(1).max(65_535).optional().describe("Port to probe. Default: the backend's own."),
-  path: z
-    .string()
-    .regex(/^\/[\x21-\x7e]*$/, 'a path starts with / and has no spaces')
-    .default('/')
-    .describe('Path of an http probe.'),
-  method: z.enum(['GET', 'HEAD', 'OPTIONS', 'POST']).default('GET').describe('Method of an http probe.'),
-  host: z.string().min(1).max(255).optional().describe("Host field of an http probe. Default: the backend's address."),
-  headers: z.record(probeField(), fieldValue()).default({}).describe('More fields of an http probe.'),
-  expect: statusList().prefault('200-399').describe('Status codes that pass.'),
-  body: z.string().min(1).max(1024).optional().describe('Text that the first 64 KiB of the answer must contain.'),
-  tls: z
-    .strictObject({
-      serverName: z
-        .string()
-        .min(1)
-        .max(253)
-        .optional()
-        .describe('Name sent as SNI and checked. Default: `host`, else none.'),
-      ca: z
-        .string()
-        .min(1)
-        .optional()
-        .describe('PEM file with the authorities that may sign. Default: those of the runtime.'),
-      insecureSkipVerify: z.boolean().default(false).describe('Accept any certificate.'),
-    })
-    .prefault({})
-    .describe('For `type: https`.'),
-  interval: duration({ min: '50ms' }).prefault('2s').describe('Time between two probes while up.'),
-  fastInterval: duration({ min: '50ms' })
-    .prefault('1s')
-    .describe('The same while in transition (some results seen, not yet enough).'),
-  downInterval: duration({ min: '50ms' }).prefault('5s').describe('The same while down.'),
-  timeout: duration({ min: '10ms' }).prefault('1s').describe('Time for one probe, connect included.'),
-  rise: z
-    .int()
-    .min(1)
-    .max(100)
-    .default(2)
-    .describe('Passes in a row until a failing backend counts as passing. The very first result counts at once.'),
-  fall: z.int().min(1).max(100).default(3).describe('Failures in a row until a passing backend counts as failing.'),
-  jitter: percentage().prefault('5%').describe('Random part of each interval, so that probes do not bunch.'),
-  startGrace: duration().prefault('2s').describe('How long new flows wait for the first result of any backend.'),
 })
 
 const timeouts = z.strictObject({

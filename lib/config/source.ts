@@ -29,10 +29,11 @@ export interface Finding {
 const LINE_CHARS = 512 // enough for any terminal; a file of one long line must not be repeated in each problem
 const MESSAGE_CHARS = 1000 // a message may quote the value
 const MAX_PROBLEMS = 1000 // more help nobody, and a hostile file could have millions
-const SECRET_KEY = /(?:^|[\s{,"'])(?:token|passphrase|authorization|x-api-key)["']?\s*:\s*/i
+const SECRET_KEY = /(?:^|[\s{,"'])(?:token|passphrase|password|secret|authorization|x-api-key)["']?\s*:\s*/i
 
 /** Keys, and names of header fields, whose values appear in no message, log or API answer. */
-export const isSecret = (key: string): boolean => /^(?:token|passphrase|(?:proxy-)?authorization|x-api-key)$/i.test(key)
+export const isSecret = (key: string): boolean =>
+  /^(?:token|passphrase|password|secret|(?:proxy-)?authorization|x-api-key)$/i.test(key)
 
 export class Source {
   /** As it is shown in problems. */

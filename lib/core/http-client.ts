@@ -1,21 +1,13 @@
 /** One bounded HTTP/1.1 exchange over undici, for everything that asks over HTTP and is not the data path. */
-import { isIP, connect as netConnect, type Socket } from 'node:net'
-import { type ConnectionOptions, checkServerIdentity, connect as tlsConnect } from 'node:tls'
+import { connect as netConnect, type Socket } from 'node:net'
+import { connect as tlsConnect } from 'node:tls'
 import type { Agent, buildConnector, Dispatcher } from 'undici'
 import { codeOf, messageOf } from './errors.ts'
+import { type TlsTrust, tlsOptions, tlsProblem } from './tls-client.ts'
 
 const CONNECT_MS = 10_000 // bounds a connect that no caller's signal bounds
 const MAX_HEAD_BYTES = 16 * 1024 // what node:http takes, and more than any answer to us needs
 const MAX_BODY_BYTES = 1024 * 1024 // the largest status document, with room
-
-export interface HttpConnect {
-  /** Name sent as SNI that the certificate must carry. Default: the host of the origin, an address included. */
-  readonly servername?: string
-  /** PEM text of the authorities that may sign. Default: those of the runtime. */
-  readonly ca?: string
-  /** Default: true. */
-  readonly rejectUnauthorized?: boolean
-}
 
 export interface HttpRequest {
   /** `http://10.0.0.1:80` or `https://…`, without a path. */
@@ -26,7 +18,7 @@ export interface HttpRequest {
   readonly method?: string
   readonly headers?: Readonly<Record<string, string>>
   readonly body?: string
-  readonly connect?: HttpConnect
+  readonly connect?: TlsTrust
   /** Connect to this Unix socket; the origin then only gives the Host field. */
   readonly socketPath?: string
   /** The only limit on time, beside 10 s for the connect. */
@@ -132,14 +124,16 @@ function orAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Pro
 }
 
 /** Opens the connections, so that it is known at which step one failed. */
-function connector(tls: HttpConnect | undefined, opened: (socket: Socket) => void): buildConnector.connector {
+function connector(tls: TlsTrust | undefined, opened: (socket: Socket) => void): buildConnector.connector {
   return ({ hostname, port, protocol, socketPath }, callback) => {
     const secure = protocol === 'https:'
     const where =
       typeof socketPath === 'string'
         ? { path: socketPath }
         : { host: hostname, port: Number(port || (secure ? 443 : 80)) }
-    const socket = secure ? tlsConnect({ ...where, ...tlsOptions(tls, hostname) }) : netConnect(where)
+    const socket = secure
+      ? tlsConnect({ ...where, ...tlsOptions(tls, hostname), ALPNProtocols: ['http/1.1'] })
+      : netConnect(where)
     opened(socket)
     let connected = false
     let settled = false
@@ -161,32 +155,6 @@ function connector(tls: HttpConnect | undefined, opened: (socket: Socket) => voi
     socket.once('close', () => settle(new Error('closed')))
   }
 }
-
-function tlsOptions(tls: HttpConnect | undefined, hostname: string): ConnectionOptions {
-  const name = tls?.servername ?? hostname
-  return {
-    ALPNProtocols: ['http/1.1'],
-    rejectUnauthorized: tls?.rejectUnauthorized ?? true,
-    ...(tls?.ca === undefined ? null : { ca: tls.ca }),
-    ...(isIP(name) === 0 ? { servername: name } : null), // RFC 6066 §3: no addresses in SNI
-    checkServerIdentity: (_host, certificate) => checkServerIdentity(name, certificate),
-  }
-}
-
-const UNKNOWN_AUTHORITY = 'the certificate is signed by an unknown authority'
-const CERTIFICATE_PROBLEMS: ReadonlyMap<string, string> = new Map([
-  ['CERT_HAS_EXPIRED', 'the certificate has expired'],
-  ['CERT_NOT_YET_VALID', 'the certificate is not valid yet'],
-  ['ERR_TLS_CERT_ALTNAME_INVALID', 'the certificate is for another name'],
-  ['DEPTH_ZERO_SELF_SIGNED_CERT', 'the certificate is self-signed'],
-  ['SELF_SIGNED_CERT_IN_CHAIN', UNKNOWN_AUTHORITY],
-  ['UNABLE_TO_GET_ISSUER_CERT', UNKNOWN_AUTHORITY],
-  ['UNABLE_TO_GET_ISSUER_CERT_LOCALLY', UNKNOWN_AUTHORITY],
-  ['UNABLE_TO_VERIFY_LEAF_SIGNATURE', UNKNOWN_AUTHORITY],
-])
-
-const tlsProblem = (error: unknown): string =>
-  CERTIFICATE_PROBLEMS.get(codeOf(error)) ?? `TLS handshake failed: ${codeOf(error) || messageOf(error)}`
 
 /** Why an exchange failed. undici has one code for all ends of a socket; whether the peer ended it, the socket knows. */
 function failureOf(error: unknown, socket: Socket | undefined): HttpFailure {

@@ -4,7 +4,6 @@ export { type Clock, ManualClock, systemClock } from './clock.ts'
 export { BalancerError, codeOf, ERRORS, type ErrorCode, type ErrorSource, messageOf } from './errors.ts'
 export { hashText, mix32 } from './hash.ts'
 export {
-  type HttpConnect,
   HttpFailure,
   type HttpFailureReason,
   type HttpRequest,
@@ -15,3 +14,4 @@ export type { Latin1 } from './latin1.ts'
 export { createLogger, type LogDestination, type Logger, openLogDestination } from './logger.ts'
 export { shortText } from './text.ts'
 export { Deadline, type DeadlineOwner, DeadlineWheel } from './timers.ts'
+export { type TlsTrust, tlsOptions, tlsProblem } from './tls-client.ts'

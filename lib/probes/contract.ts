@@ -4,6 +4,14 @@ import { type Address, BalancerError, messageOf, shortText } from '../core/index
 export interface ProbeResult {
   /** What was seen, in a few words: `HTTP 200`. */
   readonly detail: string
+  /** It passes and asks for no new flows. */
+  readonly drain?: true
+}
+
+/** Whom a probe asks about, for those that tell it on. */
+export interface ProbeNames {
+  readonly service: string
+  readonly backend: string
 }
 
 export interface Probe {
@@ -24,6 +32,10 @@ export const PROBE_REASONS = [
   'other',
 ] as const
 export type ProbeReason = (typeof PROBE_REASONS)[number]
+
+/** A text from a peer that knows a secret of ours, with the secret taken out. */
+export const withoutSecret = (text: string, secret: string | undefined): string =>
+  secret === undefined || secret === '' ? text : text.replaceAll(secret, '***')
 
 /** A failed probe: a reason for machines, a short line for people that holds no secret. */
 export class ProbeFailure extends BalancerError {

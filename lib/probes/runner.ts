@@ -10,6 +10,8 @@ export interface ProbeRecord {
   /** When the result was known, in wall-clock milliseconds. */
   readonly at: number
   readonly ok: boolean
+  /** It passed and asks for no new flows. */
+  readonly drain: boolean
   /** null for a pass. */
   readonly reason: ProbeReason | null
   readonly detail: string
@@ -17,7 +19,7 @@ export interface ProbeRecord {
 }
 
 type Health = 'unknown' | 'passing' | 'failing'
-type Outcome = Pick<ProbeRecord, 'ok' | 'reason' | 'detail'>
+type Outcome = Pick<ProbeRecord, 'ok' | 'drain' | 'reason' | 'detail'>
 
 export interface ProbeRunnerOptions {
   readonly probe: Probe
@@ -117,7 +119,7 @@ export class ProbeRunner {
       // The probe may ignore its signal: the runner goes on without it.
       cancelTimeout: clock.after(health.timeout, () => {
         controller.abort()
-        this.#settle(run, { ok: false, reason: 'timeout', detail: `no result within ${health.timeout} ms` })
+        this.#settle(run, failed('timeout', `no result within ${health.timeout} ms`))
       }),
     }
     this.#run = run
@@ -126,11 +128,11 @@ export class ProbeRunner {
 
   async #check(signal: AbortSignal): Promise<Outcome> {
     try {
-      const { detail } = await this.#options.probe.check(this.#target, signal)
-      return { ok: true, reason: null, detail: shortText(detail) }
+      const { detail, drain = false } = await this.#options.probe.check(this.#target, signal)
+      return { ok: true, drain, reason: null, detail: shortText(detail) }
     } catch (error) {
       const { reason, message } = ProbeFailure.of(error)
-      return { ok: false, reason, detail: message }
+      return failed(reason, message)
     }
   }
 
@@ -178,6 +180,8 @@ export class ProbeRunner {
     return base * this.#random()
   }
 }
+
+const failed = (reason: ProbeReason, detail: string): Outcome => ({ ok: false, drain: false, reason, detail })
 
 /** Delay of a first probe: the first 64 run at once, in parallel, the rest evenly over the window. */
 export function spreadStart(index: number, total: number, windowMs: number): number {

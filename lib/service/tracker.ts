@@ -101,7 +101,7 @@ export class BackendTracker {
     this.weight = backend.weight
     this.row = row
     this.since = clock.wall()
-    const probe = createProbe(health)
+    const probe = createProbe(health, { service, backend: backend.name })
     this.#facts = { ...NO_FACTS, health: probe === null ? 'passing' : 'unknown', admin: backend.admin }
     this.#state = stateOf(this.#facts)
     if (probe === null) this.why = 'no probe is configured'
@@ -115,7 +115,7 @@ export class BackendTracker {
             health,
             clock,
             startDelay: spreadStart(options.index, options.total, health.interval),
-            onResult: (result) => this.#count(result),
+            onResult: (result) => this.#onResult(result),
             onHealth: (value, why) => this.#update({ health: value }, 'probe', why),
           })
     this.#agent = options.load === undefined ? null : this.#watchAgent(options.load)
@@ -270,9 +270,11 @@ export class BackendTracker {
     this.#publish()
   }
 
-  #count(result: ProbeRecord): void {
+  #onResult(result: ProbeRecord): void {
     const key = result.ok ? 'pass' : (result.reason ?? 'other')
     this.#probeCounts.set(key, (this.#probeCounts.get(key) ?? 0) + 1)
     this.probeDurations.observe(result.durationMs / 1000)
+    if (result.ok && result.drain !== this.#facts.probeDrain)
+      this.#update({ probeDrain: result.drain }, 'probe', result.detail)
   }
 }
