@@ -1,20 +1,20 @@
 /** The contract of probes, run over every probe against backends that behave and misbehave. */
 import { getEventListeners } from 'node:events'
-import t, { type Test } from 'tap'
-import type { Address } from '../../lib/core/index.ts'
-import { createProbe, type Probe, ProbeFailure, type ProbeReason } from '../../lib/probes/index.ts'
+import t from 'tap'
+import type { Probe } from '../../lib/probes/index.ts'
 import type { DevelopmentCertificate } from '../../lib/tls/index.ts'
 import {
   answering,
   type Behaviour,
   certificateIn,
-  healthOf,
   onRequest,
+  probeOf,
   refusingAddress,
   startBackend,
+  type Verdict,
+  verdictOf,
 } from './support.ts'
 
-type Verdict = 'pass' | ProbeReason
 type Type = 'tcp' | 'http' | 'https'
 
 interface Scenario {
@@ -121,26 +121,8 @@ const scenarios: readonly Scenario[] = [
   },
 ]
 
-/** Runs one check and reads its verdict. */
-async function verdictOf(t: Test, probe: Probe, target: Address, signal: AbortSignal): Promise<Verdict> {
-  const startedAt = performance.now()
-  try {
-    const { detail } = await probe.check(target, signal)
-    t.match(detail, /^.{1,120}$/, 'a pass says what was seen, in one short line')
-    return 'pass'
-  } catch (error) {
-    if (!(error instanceof ProbeFailure)) throw error
-    t.match(error.message, /^.{1,120}$/u, 'a failure says what happened, in one short line')
-    t.ok(performance.now() - startedAt < 5000, 'a failure is known soon')
-    return error.reason
-  }
-}
-
-const probeFor = (type: Type, certificate: DevelopmentCertificate): Probe => {
-  const probe = createProbe(healthOf(type === 'https' ? { type, tls: { ca: certificate.ca } } : { type }))
-  if (probe === null) throw new Error(`no probe for ${type}`)
-  return probe
-}
+const probeFor = (type: Type, certificate: DevelopmentCertificate): Probe =>
+  probeOf(type === 'https' ? { type, tls: { ca: certificate.ca } } : { type })
 
 const certificate = await certificateIn(t.testdir({}))
 

@@ -3,7 +3,7 @@ import { writeFileSync } from 'node:fs'
 import t, { type Test } from 'tap'
 import { BalancerError } from '../../lib/core/index.ts'
 import { createProbe, type Probe, type ProbeReason } from '../../lib/probes/index.ts'
-import { answering, type Behaviour, certificateIn, healthOf, onRequest, startBackend } from './support.ts'
+import { answering, type Behaviour, certificateIn, healthOf, onRequest, probeOf, startBackend } from './support.ts'
 
 const OK = 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok'
 const signal = new AbortController().signal
@@ -11,11 +11,7 @@ const signal = new AbortController().signal
 /** What tap compares a failure with. */
 const failing = (reason: ProbeReason, message = /./) => ({ code: 'PROBE_FAILED', reason, message })
 
-const probeOf = (options: Record<string, unknown>): Probe => {
-  const probe = createProbe(healthOf({ type: 'http', ...options }))
-  if (probe === null) throw new Error('no probe')
-  return probe
-}
+const httpProbe = (options: Record<string, unknown>): Probe => probeOf({ type: 'http', ...options })
 
 /** The request line and fields that a probe with these options sends. */
 async function sentBy(t: Test, options: Record<string, unknown>): Promise<{ lines: string[]; port: number }> {
@@ -27,7 +23,7 @@ async function sentBy(t: Test, options: Record<string, unknown>): Promise<{ line
       stream.end(OK)
     }),
   )
-  await probeOf(options).check(backend.address, signal)
+  await httpProbe(options).check(backend.address, signal)
   return { lines: head.split('\r\n').filter((line) => line !== ''), port: backend.address.port }
 }
 
@@ -76,7 +72,7 @@ for (const [expect, status, pass] of statuses) {
       t,
       answering(`HTTP/1.1 ${status} X\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n`),
     )
-    const check = probeOf({ expect }).check(backend.address, signal)
+    const check = httpProbe({ expect }).check(backend.address, signal)
     if (pass) t.same(await check, { detail: `HTTP ${status}` })
     else await t.rejects(check, failing('status', new RegExp(`^HTTP ${status}, expected \\d`)))
     t.equal(backend.accepted(), 1, 'a redirect is not followed')
@@ -121,16 +117,52 @@ const bodies: readonly [title: string, behaviour: Behaviour, verdict: 'pass' | '
 for (const [title, behaviour, verdict] of bodies) {
   t.test(`a body that ${title}: ${verdict}`, async (t) => {
     const backend = await startBackend(t, behaviour)
-    const check = probeOf({ body: 'healthy' }).check(backend.address, signal)
+    const check = httpProbe({ body: 'healthy' }).check(backend.address, signal)
     if (verdict === 'pass') t.same(await check, { detail: 'HTTP 200' })
     else await t.rejects(check, failing(verdict))
     await backend.idle()
   })
 }
 
+const patterns: readonly [pattern: string, body: string, pass: boolean][] = [
+  ['^ok$', 'ok', true],
+  ['^ok$', 'not ok', false],
+  ['^.*"status": *"up"', '{\n  "status":   "up"\n}', true],
+  ['^.*"status": *"up"', '{ "status": "down" }', false],
+]
+for (const [pattern, body, pass] of patterns)
+  t.test(`${JSON.stringify(body)} ${pass ? 'passes' : 'fails'} where ${pattern} is expected`, async (t) => {
+    const backend = await startBackend(t, answering(sized(body)))
+    const check = httpProbe({ body: { pattern } }).check(backend.address, signal)
+    if (pass) t.same(await check, { detail: 'HTTP 200' })
+    else await t.rejects(check, failing('body'))
+  })
+
+t.test('a pattern over 64 KiB made to take long is done in no time', async (t) => {
+  const backend = await startBackend(t, answering(sized('"status":'.repeat(KIB64 / 9))))
+  const probe = httpProbe({ body: { pattern: '^.*"status": *"up"' } })
+  const begun = performance.now()
+  await t.rejects(probe.check(backend.address, signal), failing('body'))
+  t.ok(performance.now() - begun < 1000)
+})
+
+for (const [options, status, result] of [
+  [{ disableOn404: true }, 404, { detail: 'HTTP 404: drains', drain: true }],
+  [{ disableOn404: true, expect: '404' }, 404, { detail: 'HTTP 404: drains', drain: true }],
+  [{ disableOn404: true }, 200, { detail: 'HTTP 200' }],
+  [{}, 404, null],
+  [{ disableOn404: true }, 410, null],
+] as const)
+  t.test(`${status} with ${JSON.stringify(options)}: ${result === null ? 'fails' : result.detail}`, async (t) => {
+    const backend = await startBackend(t, answering(`HTTP/1.1 ${status} X\r\nContent-Length: 0\r\n\r\n`))
+    const check = httpProbe(options).check(backend.address, signal)
+    if (result === null) await t.rejects(check, failing('status'))
+    else t.strictSame(await check, result)
+  })
+
 t.test('the expected text is in no error', async (t) => {
   const backend = await startBackend(t, answering(sized('ill')))
-  const error = await probeOf({ body: 'hunter2' })
+  const error = await httpProbe({ body: 'hunter2' })
     .check(backend.address, signal)
     .catch((e: unknown) => e)
   t.equal(error instanceof BalancerError && error.message.includes('hunter2'), false)
@@ -138,7 +170,7 @@ t.test('the expected text is in no error', async (t) => {
 
 t.test('an endless body is not waited for when no text is expected', async (t) => {
   const backend = await startBackend(t, answering(chunked('a'), 'stay'))
-  t.same(await probeOf({}).check(backend.address, signal), { detail: 'HTTP 200' })
+  t.same(await httpProbe({}).check(backend.address, signal), { detail: 'HTTP 200' })
   await backend.idle()
 })
 
@@ -181,7 +213,7 @@ t.test('trust', async (t) => {
   for (const [title, options, fails, sni] of rows) {
     t.test(`${title}: ${fails === null ? 'pass' : 'tls'}`, async (t) => {
       const backend = await startBackend(t, answering(OK), good)
-      const check = probeOf({ type: 'https', ...options }).check(backend.address, signal)
+      const check = httpProbe({ type: 'https', ...options }).check(backend.address, signal)
       if (fails === null) t.same(await check, { detail: 'HTTP 200' })
       else await t.rejects(check, failing('tls', fails))
       await backend.idle()
@@ -191,7 +223,7 @@ t.test('trust', async (t) => {
 
   t.test('a backend without TLS: tls', async (t) => {
     const backend = await startBackend(t, (stream) => stream.once('data', () => stream.end('HTTP/1.1 400 Bad\r\n\r\n')))
-    await t.rejects(probeOf({ type: 'https' }).check(backend.address, signal), failing('tls'))
+    await t.rejects(httpProbe({ type: 'https' }).check(backend.address, signal), failing('tls'))
   })
 })
 
@@ -204,16 +236,14 @@ t.test('a CA file that cannot be used is refused when the probe is made', (t) =>
     ['key', /no PEM certificate/],
     ['broken', /can't be used/],
   ] as const)
-    t.throws(() => probeOf({ type: 'https', tls: { ca: `${dir}/${file}` } }), { code: 'TLS_CERTIFICATE', message: why })
+    t.throws(() => httpProbe({ type: 'https', tls: { ca: `${dir}/${file}` } }), {
+      code: 'TLS_CERTIFICATE',
+      message: why,
+    })
   t.end()
 })
 
 t.test('`none` has no probe', (t) => {
-  t.equal(createProbe(healthOf({ type: 'none' })), null)
-  t.end()
-})
-
-t.test('a type that is not built yet is refused', (t) => {
-  t.throws(() => createProbe({ ...healthOf({}), type: 'ldap' }), { code: 'CONFIG_INVALID' })
+  t.equal(createProbe(healthOf({ type: 'none' }), { service: 's', backend: 'b' }), null)
   t.end()
 })

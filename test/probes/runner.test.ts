@@ -323,7 +323,14 @@ t.test('the last ten results, the streak and the next run can be read', async (t
   t.same([runner.streak, runner.nextAt], [1, 19_000])
   await clock.advance(2000)
   t.same(runner.lastResults, results.slice(-10))
-  t.same(runner.lastResults.at(-1), { at: 20_000, ok: false, reason: 'status', detail: 'HTTP 503', durationMs: 0 })
+  t.same(runner.lastResults.at(-1), {
+    at: 20_000,
+    ok: false,
+    drain: false,
+    reason: 'status',
+    detail: 'HTTP 503',
+    durationMs: 0,
+  })
   t.same([runner.streak, runner.nextAt, runner.health], [3, 25_000, 'failing'])
   runner.stop()
 })

@@ -8,6 +8,7 @@ import type { Test } from 'tap'
 import type { HealthConfig } from '../../lib/config/index.ts'
 import { configSchema } from '../../lib/config/schema.ts'
 import type { Address } from '../../lib/core/index.ts'
+import { createProbe, type Probe, ProbeFailure, type ProbeReason } from '../../lib/probes/index.ts'
 import { type DevelopmentCertificate, ensureDevelopmentCertificate } from '../../lib/tls/index.ts'
 
 /** A health section with the schema's defaults. */
@@ -21,6 +22,30 @@ export function healthOf(options: Record<string, unknown>): HealthConfig {
   const health = configSchema.parse({ version: 1, virtualServices: { s: service } }).virtualServices['s']?.health
   if (health === undefined) throw new Error('the schema dropped the service')
   return health
+}
+
+/** The probe that these options ask for. */
+export function probeOf(options: Record<string, unknown>): Probe {
+  const probe = createProbe(healthOf(options), { service: 's', backend: 'b1' })
+  if (probe === null) throw new Error('no probe')
+  return probe
+}
+
+export type Verdict = 'pass' | ProbeReason
+
+/** Runs one check and reads its verdict. */
+export async function verdictOf(t: Test, probe: Probe, target: Address, signal: AbortSignal): Promise<Verdict> {
+  const startedAt = performance.now()
+  try {
+    const { detail } = await probe.check(target, signal)
+    t.match(detail, /^.{1,120}$/, 'a pass says what was seen, in one short line')
+    return 'pass'
+  } catch (error) {
+    if (!(error instanceof ProbeFailure)) throw error
+    t.match(error.message, /^.{1,120}$/u, 'a failure says what happened, in one short line')
+    t.ok(performance.now() - startedAt < 5000, 'a failure is known soon')
+    return error.reason
+  }
 }
 
 /** Acts on one connection. `stream` is what the client talks to, `raw` the TCP socket below. */

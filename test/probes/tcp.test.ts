@@ -2,8 +2,7 @@
 import { once } from 'node:events'
 import { type AddressInfo, createServer, type Socket } from 'node:net'
 import t from 'tap'
-import { createTcpProbe } from '../../lib/probes/tcp.ts'
-import { startBackend } from './support.ts'
+import { certificateIn, probeOf, startBackend } from './support.ts'
 
 t.test('it reads a greeting to its end and closes without a reset', async (t) => {
   const events: string[] = []
@@ -13,7 +12,7 @@ t.test('it reads a greeting to its end and closes without a reset', async (t) =>
     stream.resume()
     stream.end(greeting)
   })
-  await createTcpProbe().check(backend.address, new AbortController().signal)
+  await probeOf({ type: 'tcp' }).check(backend.address, new AbortController().signal)
   await backend.idle()
   t.same(events, ['finish'])
 })
@@ -25,7 +24,7 @@ t.test('it leaves for good when the backend never closes its side', async (t) =>
   t.teardown(() => server.close())
   const accepted = once(server, 'connection')
   const { port } = server.address() as AddressInfo
-  await createTcpProbe().check({ host: '127.0.0.1', port }, new AbortController().signal)
+  await probeOf({ type: 'tcp' }).check({ host: '127.0.0.1', port }, new AbortController().signal)
   const socket = (await accepted)[0] as Socket
   const timer = setInterval(() => socket.write('still here'), 20)
   t.teardown(() => clearInterval(timer))
@@ -38,7 +37,25 @@ t.test('it leaves for good when the backend never closes its side', async (t) =>
 t.test('a later abort does not matter to a check that has passed', async (t) => {
   const backend = await startBackend(t, (stream) => stream.resume())
   const controller = new AbortController()
-  t.same(await createTcpProbe().check(backend.address, controller.signal), { detail: 'connected' })
+  t.same(await probeOf({ type: 'tcp' }).check(backend.address, controller.signal), { detail: 'connected' })
   controller.abort()
   await backend.idle()
+})
+
+t.test('the tls probe: a handshake with a certificate that is trusted passes, and tells the version', async (t) => {
+  const dir = t.testdir({})
+  const [good, other] = [await certificateIn(`${dir}/good`), await certificateIn(`${dir}/other`)]
+  const never = new AbortController().signal
+  const backend = await startBackend(t, (stream) => stream.resume(), good)
+  const tls = (ca: string, more: object = {}) => probeOf({ type: 'tls', tls: { ca }, ...more })
+  t.same(await tls(good.ca).check(backend.address, never), { detail: 'TLSv1.3' })
+  await t.rejects(tls(other.ca).check(backend.address, never), { code: 'PROBE_FAILED', message: /unknown authority/ })
+  const greeting = await startBackend(t, (stream) => stream.end('SSH-2.0-x'), good)
+  t.same(await tls(good.ca, { tcp: { expect: 'SSH' } }).check(greeting.address, never), {
+    detail: 'TLSv1.3, expected text seen',
+  })
+  await t.rejects(tls(good.ca, { tcp: { expect: 'FTP' } }).check(greeting.address, never), {
+    code: 'PROBE_FAILED',
+    message: /was closed/,
+  })
 })
