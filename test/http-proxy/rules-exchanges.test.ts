@@ -2,23 +2,17 @@
 import { overThisEngine } from './support.ts'
 
 await overThisEngine(
-  'all-down',
   'backend-connections',
   'bad-responses',
   'compression',
   'expect',
-  'filters',
   'forwarding',
   'hop-by-hop',
   'own-answers',
   'pipelining',
-  'queue',
   'responses',
   'retries',
-  'routes',
   'timeouts',
   'upgrade',
   'websocket',
-  '../limits/early-requests',
-  '../proxy-protocol/send',
 )
