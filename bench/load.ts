@@ -1,10 +1,11 @@
-/** Runs wrk against an address and reads what it measured. */
+/** Runs a load generator against an address and reads what it measured: wrk at full speed, paced.ts at a constant rate. */
 import { once } from 'node:events'
 import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
 import { LOAD_CORE, type Processes } from './processes.ts'
 import type { Scenario } from './scenarios.ts'
 
+const PACED = fileURLToPath(new URL('paced.ts', import.meta.url))
 const SCRIPT = fileURLToPath(new URL('wrk.lua', import.meta.url))
 const TIMEOUT_S = 5 // an answer later than this is an error
 
@@ -42,14 +43,15 @@ export function problemsOf({ requests, errors }: LoadResult): string[] {
 /** A number of wrk's report. */
 function figure(report: unknown, name: string): number {
   const value = typeof report === 'object' && report !== null ? Reflect.get(report, name) : undefined
-  if (typeof value !== 'number') throw new Error(`wrk did not tell ${name}: ${JSON.stringify(report)}`)
+  if (typeof value !== 'number') throw new Error(`the load generator did not tell ${name}: ${JSON.stringify(report)}`)
   return value
 }
 
-/** Reads the line of JSON that bench/wrk.lua prints after wrk's own text. */
+/** Reads the line of JSON that bench/wrk.lua prints after wrk's own text, and bench/paced.ts alone. */
 export function parseLoad(output: string): LoadResult {
   const line = output.split('\n').findLast((candidate) => candidate.startsWith('{'))
-  if (line === undefined) throw new Error(`wrk printed no figures: ${JSON.stringify(output.slice(0, 500))}`)
+  if (line === undefined)
+    throw new Error(`the load generator printed no figures: ${JSON.stringify(output.slice(0, 500))}`)
   const report: unknown = JSON.parse(line)
   const errors: unknown = typeof report === 'object' && report !== null ? Reflect.get(report, 'errors') : undefined
   return {
@@ -68,8 +70,28 @@ export function parseLoad(output: string): LoadResult {
   }
 }
 
-/** Drives one scenario for some seconds at `address` (`127.0.0.1:8080`). */
-export async function runLoad(
+/** Runs a program that generates load and prints its figures. */
+async function generate(
+  processes: Processes,
+  [command, ...args]: readonly [string, ...string[]],
+  signal: AbortSignal,
+): Promise<LoadResult> {
+  signal.throwIfAborted()
+  const load = await processes.start('load', command, args, { core: LOAD_CORE, stdout: 'pipe' })
+  const stop = () => void processes.stop(load)
+  signal.addEventListener('abort', stop)
+  try {
+    const [output] = await Promise.all([text(load.stdout), once(load.child, 'exit')])
+    signal.throwIfAborted()
+    if (load.child.exitCode !== 0) throw new Error(`${command} failed: ${load.complaint() || output.trim()}`)
+    return parseLoad(output)
+  } finally {
+    signal.removeEventListener('abort', stop)
+  }
+}
+
+/** Drives one scenario for some seconds at `address` (`127.0.0.1:8080`), as fast as it goes. */
+export function runLoad(
   processes: Processes,
   address: string,
   scenario: Scenario,
@@ -79,16 +101,27 @@ export async function runLoad(
   const args = ['-t1', `-c${scenario.connections}`, `-d${seconds}s`, `--timeout=${TIMEOUT_S}s`, '--latency']
   for (const field of scenario.fields) args.push('-H', field)
   args.push('-s', SCRIPT, `http://${address}${scenario.path}`, '--', scenario.requests)
-  signal.throwIfAborted()
-  const wrk = await processes.start('wrk', 'wrk', args, { core: LOAD_CORE, stdout: 'pipe' })
-  const stop = () => void processes.stop(wrk)
-  signal.addEventListener('abort', stop)
-  try {
-    const [output] = await Promise.all([text(wrk.stdout), once(wrk.child, 'exit')])
-    signal.throwIfAborted()
-    if (wrk.child.exitCode !== 0) throw new Error(`wrk failed: ${wrk.complaint() || output.trim()}`)
-    return parseLoad(output)
-  } finally {
-    signal.removeEventListener('abort', stop)
-  }
+  return generate(processes, ['wrk', ...args], signal)
+}
+
+/** What a constant load is. */
+export interface Pace {
+  readonly path: string
+  readonly connections: number
+  /** Requests a second, whatever becomes of those before. */
+  readonly rate: number
+  readonly seconds: number
+  /** Seconds before that, which don't count. */
+  readonly warmup: number
+}
+
+/** Asks at a constant rate; times count from when a request was due. */
+export function runPaced(
+  processes: Processes,
+  address: string,
+  { path, connections, rate, seconds, warmup }: Pace,
+  signal: AbortSignal,
+): Promise<LoadResult> {
+  const args = [address, path, ...[connections, rate, seconds, warmup].map(String)]
+  return generate(processes, [process.execPath, PACED, ...args], signal)
 }

@@ -1,7 +1,7 @@
 /** The command line of the bench. */
 import { parseArgs } from 'node:util'
 import { PEERS, type Peer } from './peers/index.ts'
-import { SCENARIOS, type Scenario } from './scenarios.ts'
+import { isPaced, SCENARIOS, type Scenario } from './scenarios.ts'
 
 export const USAGE = `usage: node bench/run.ts [options]
   --rounds N        measured runs of each balancer (7; with --memory 3)
@@ -9,6 +9,8 @@ export const USAGE = `usage: node bench/run.ts [options]
   --warmup N        load before the first round of a scenario, in seconds (2)
   --only A,B        scenarios: ${SCENARIOS.map((scenario) => scenario.name).join(', ')} (all)
   --peers A,B       compare with: ${PEERS.map((peer) => peer.name).join(', ')} (all)
+  --latency         measure what is added to a request's time at half of the saturation load instead
+                    (of http-1k, http-1m, tcp; with haproxy and nginx unless told otherwise)
   --memory          measure the memory of idle keep-alive connections instead
   --connections N   how many of them (5000)
   --json FILE       write all figures
@@ -21,6 +23,7 @@ export interface Options {
   readonly warmup: number
   readonly scenarios: readonly Scenario[]
   readonly peers: readonly Peer[]
+  readonly latency: boolean
   readonly memory: boolean
   readonly connections: number
   readonly json: string | undefined
@@ -64,6 +67,7 @@ export function parseOptions(args: readonly string[]): Options | 'help' {
         warmup: { type: 'string' },
         only: { type: 'string' },
         peers: { type: 'string' },
+        latency: { type: 'boolean' },
         memory: { type: 'boolean' },
         connections: { type: 'string' },
         json: { type: 'string' },
@@ -80,12 +84,17 @@ export function parseOptions(args: readonly string[]): Options | 'help' {
     return typeof value === 'string' ? value : undefined
   }
   const memory = values['memory'] === true
+  const latency = values['latency'] === true
+  if (memory && latency) throw new UsageError('--latency and --memory: expected one of them')
+  // http-proxy saturates so early that the load of half of it would say nothing of the others
+  const peers = latency ? PEERS.filter(({ name }) => name !== 'http-proxy') : PEERS
   return {
     rounds: count('rounds', given('rounds'), memory ? 3 : 7, 1),
     seconds: count('seconds', given('seconds'), 2, 1),
     warmup: count('warmup', given('warmup'), 2, 0),
-    scenarios: choose('only', given('only'), SCENARIOS),
-    peers: choose('peers', given('peers'), PEERS),
+    scenarios: choose('only', given('only'), latency ? SCENARIOS.filter(isPaced) : SCENARIOS),
+    peers: given('peers') === undefined ? peers : choose('peers', given('peers'), PEERS),
+    latency,
     memory,
     connections: count('connections', given('connections'), 5000, 1),
     json: given('json'),

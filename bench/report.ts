@@ -1,6 +1,7 @@
 /** Turns what was measured into the tables of a report. */
+import type { Latencies, LatencyRow } from './latency.ts'
 import type { Sample } from './measure.ts'
-import { median, pairedRatio, type Spread, spreadOf } from './stats.ts'
+import { median, pairedDifference, pairedRatio, type Spread, spreadOf } from './stats.ts'
 
 export interface Row {
   readonly balancer: string
@@ -18,6 +19,12 @@ export interface ScenarioReport {
   /** Requests per second without a balancer in between. */
   readonly ceiling: number
   readonly rows: readonly Row[]
+  readonly skipped: readonly Skipped[]
+}
+
+export interface LatencyReport extends Latencies {
+  readonly name: string
+  readonly about: string
   readonly skipped: readonly Skipped[]
 }
 
@@ -40,11 +47,12 @@ export interface Report {
   readonly rounds: number
   readonly seconds: number
   readonly scenarios: readonly ScenarioReport[]
+  readonly latency: readonly LatencyReport[]
   readonly memory: MemoryReport | undefined
 }
 
 /** The problems of a row, told with their rounds. */
-export const problemsOfRow = (row: Row): string[] =>
+export const problemsOfRow = (row: Row | LatencyRow): string[] =>
   row.samples.flatMap((sample, i) => sample.problems.map((problem) => `round ${i + 1}: ${problem}`))
 
 const figures = (row: Row): (number | undefined)[] =>
@@ -89,6 +97,35 @@ function scenarioSection(scenario: ScenarioReport, subject: string): string {
   ].join('\n\n')
 }
 
+type Quantile = 'p50Ms' | 'p99Ms'
+
+const series = (row: LatencyRow, quantile: Quantile): (number | undefined)[] =>
+  row.samples.map((sample) => (sample.problems.length > 0 ? undefined : sample[quantile]))
+
+function latencyRow(row: LatencyRow, direct: LatencyRow): string[] {
+  const problems = problemsOfRow(row)
+  if (problems.length > 0) return [`**${row.balancer}: INVALID**`, problems.join('; '), '', '', '']
+  const added = (quantile: Quantile) => pairedDifference(series(row, quantile), series(direct, quantile))
+  const cells = [added('p50Ms'), added('p99Ms'), ...own(row)].map((spread) => (spread ? cell(spread, 2) : ''))
+  return [row.balancer, ...cells]
+}
+
+const own = (row: LatencyRow): Spread[] =>
+  (['p50Ms', 'p99Ms'] as const).map((quantile) => spreadOf(row.samples.map((sample) => sample[quantile])))
+
+function latencySection({ name, about, saturation, rate, direct, rows, skipped }: LatencyReport): string {
+  const most = Object.entries(saturation).map(([balancer, perSecond]) => `${balancer} ${grouped(perSecond)}`)
+  const bare =
+    problemsOfRow(direct).length > 0 ? ['', '', '', ''] : ['', '', ...own(direct).map((spread) => cell(spread, 2))]
+  const head = ['balancer', 'p50 added, ms', 'p99 added, ms', 'p50 ms', 'p99 ms']
+  return [
+    `### latency: ${name}`,
+    `${about}, at ${grouped(rate)} requests/s: half of what the weakest takes at most (${most.join(', ')}).`,
+    table(head, [['without', ...bare], ...rows.map((row) => latencyRow(row, direct))]),
+    ...skippedLines(skipped),
+  ].join('\n\n')
+}
+
 function memorySection(memory: MemoryReport): string {
   const rows = memory.rows.map((row) => [row.balancer, cell(spreadOf(row.bytes.map((bytes) => bytes / 1024)), 2)])
   return [
@@ -104,6 +141,7 @@ export function renderMarkdown(report: Report, subject: string): string {
   const versions = Object.entries(report.versions).map(([name, version]) => `${name} ${version}`)
   const rounds = report.rounds === 1 ? '1 round' : `${report.rounds} rounds`
   const sections = report.scenarios.map((scenario) => scenarioSection(scenario, subject))
+  sections.push(...report.latency.map(latencySection))
   if (report.memory !== undefined) sections.push(memorySection(report.memory))
   return `${[
     `Taken ${report.taken} on ${report.machine}; ${versions.join(', ')}; ${rounds} of ${report.seconds} s. ` +

@@ -3,6 +3,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { availableParallelism, cpus, release, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { startBackends } from './backends.ts'
+import { latencySteps, measureLatency } from './latency.ts'
 import { problemsOf, runLoad } from './load.ts'
 import { measure } from './measure.ts'
 import { assertFileLimit, measureMemory } from './memory.ts'
@@ -12,7 +13,15 @@ import { findProgram } from './peers/installed.ts'
 import { preflight } from './preflight.ts'
 import { Processes } from './processes.ts'
 import { Progress } from './progress.ts'
-import { type MemoryReport, problemsOfRow, type Report, type Row, renderMarkdown, type Skipped } from './report.ts'
+import {
+  type LatencyReport,
+  type MemoryReport,
+  problemsOfRow,
+  type Report,
+  type Row,
+  renderMarkdown,
+  type Skipped,
+} from './report.ts'
 import type { Scenario } from './scenarios.ts'
 
 const EXIT = { done: 0, failed: 1, usage: 2, interrupted: 130 } as const
@@ -76,6 +85,13 @@ async function benchScenario(
   return lanes.map((lane) => ({ balancer: lane.name, samples: lane.samples }))
 }
 
+/** Who takes no part in a scenario. */
+const leftOut = (peers: readonly Peer[], scenario: Scenario): Skipped[] =>
+  peers.flatMap((peer) => {
+    const reason = peer.without(scenario.listener)
+    return reason === undefined ? [] : [{ balancer: peer.name, reason }]
+  })
+
 async function benchScenarios(bench: Bench, peers: readonly Peer[], missing: readonly Skipped[]) {
   const { options, processes, backends, signal } = bench
   const running = new Map<Peer, Running>()
@@ -84,10 +100,6 @@ async function benchScenarios(bench: Bench, peers: readonly Peer[], missing: rea
   const progress = new Progress(lanes.length * (options.rounds + (options.warmup > 0 ? 1 : 0)), print)
   const reports: Report['scenarios'][number][] = []
   for (const scenario of options.scenarios) {
-    const skipped = peers.flatMap((peer) => {
-      const reason = peer.without(scenario.listener)
-      return reason === undefined ? [] : [{ balancer: peer.name, reason }]
-    })
     const direct = await runLoad(processes, `127.0.0.1:${backends[0]}`, scenario, options.seconds, signal)
     const problems = problemsOf(direct)
     if (problems.length > 0)
@@ -96,7 +108,33 @@ async function benchScenarios(bench: Bench, peers: readonly Peer[], missing: rea
     progress.note(`${scenario.name}: ${Math.round(ceiling)} requests/s without a balancer`)
     const rows = await benchScenario(bench, scenario, running, progress)
     const { name, about } = scenario
-    reports.push({ name, about, ceiling, rows, skipped: [...missing, ...skipped] })
+    reports.push({ name, about, ceiling, rows, skipped: [...missing, ...leftOut(peers, scenario)] })
+  }
+  return reports
+}
+
+async function benchLatency(bench: Bench, peers: readonly Peer[], missing: readonly Skipped[]) {
+  const { options, processes, backends, signal } = bench
+  const running = new Map<Peer, Running>()
+  for (const peer of peers) running.set(peer, await startPeer(bench, peer))
+  const lanesOf = ({ listener }: Scenario) =>
+    [...running].flatMap(([{ name }, { listeners }]) => {
+      const address = listeners[listener]
+      return address === undefined ? [] : [{ name, address }]
+    })
+  const steps = options.scenarios.map((scenario) => latencySteps(lanesOf(scenario).length, options.rounds))
+  const progress = new Progress(
+    steps.reduce((sum, n) => sum + n, 0),
+    print,
+  )
+  const reports: LatencyReport[] = []
+  for (const scenario of options.scenarios) {
+    const lanes = lanesOf(scenario)
+    const backend = `127.0.0.1:${backends[0]}`
+    const step = (line: string) => progress.step(line)
+    const latencies = await measureLatency(processes, backend, lanes, scenario, options, step, signal)
+    const { name, about } = scenario
+    reports.push({ name, about, ...latencies, skipped: [...missing, ...leftOut(peers, scenario)] })
   }
   return reports
 }
@@ -150,7 +188,8 @@ async function runBench(options: Options, signal: AbortSignal): Promise<Report> 
       versions: Object.fromEntries([...found].map(([peer, version]) => [peer.name, version])),
       rounds: options.rounds,
       seconds: options.seconds,
-      scenarios: options.memory ? [] : await benchScenarios(bench, peers, skipped),
+      scenarios: options.memory || options.latency ? [] : await benchScenarios(bench, peers, skipped),
+      latency: options.latency ? await benchLatency(bench, peers, skipped) : [],
       memory: options.memory ? await benchMemory(bench, peers, skipped) : undefined,
     }
   } finally {
@@ -178,10 +217,8 @@ async function main(args: readonly string[]): Promise<number> {
     if (options.json !== undefined) writeFileSync(options.json, `${JSON.stringify(report, null, 2)}\n`)
     if (options.markdown !== undefined) writeFileSync(options.markdown, markdown)
     process.stdout.write(markdown)
-    const invalid = report.scenarios.flatMap((scenario) =>
-      scenario.rows.flatMap((row) =>
-        problemsOfRow(row).map((problem) => `${scenario.name}: ${row.balancer}: ${problem}`),
-      ),
+    const invalid = [...report.scenarios, ...report.latency].flatMap(({ name, rows }) =>
+      rows.flatMap((row) => problemsOfRow(row).map((problem) => `${name}: ${row.balancer}: ${problem}`)),
     )
     for (const line of invalid) print(`INVALID: ${line}`)
     return invalid.length > 0 ? EXIT.failed : EXIT.done

@@ -16,6 +16,9 @@ export interface Scenario {
   readonly requests: 'same' | 'browser'
 }
 
+/** Whether bench/paced.ts can drive it: the same request again and again on connections that stay. */
+export const isPaced = ({ requests, fields }: Scenario): boolean => requests === 'same' && fields.length === 0
+
 export const SCENARIOS: readonly Scenario[] = [
   {
     name: 'http-1k',

@@ -25,17 +25,23 @@ export const spreadOf = (values: readonly number[]): Spread => ({
   high: quantile(values, 1),
 })
 
+/** A figure a round. */
+type Series = readonly (number | undefined)[]
+
 /**
- * Ratio of two series round by round, so that what slows the machine for a while weighs on both sides.
+ * Combines two series round by round, so that what slows the machine for a while weighs on both sides.
  * Rounds that one side lacks (undefined) are left out; undefined when none is left.
  */
-export function pairedRatio(
-  numerators: readonly (number | undefined)[],
-  denominators: readonly (number | undefined)[],
-): Spread | undefined {
-  const ratios = numerators.flatMap((a, round) => {
-    const b = denominators[round]
-    return a === undefined || b === undefined ? [] : [a / b]
+function paired(left: Series, right: Series, combine: (a: number, b: number) => number): Spread | undefined {
+  const combined = left.flatMap((a, round) => {
+    const b = right[round]
+    return a === undefined || b === undefined ? [] : [combine(a, b)]
   })
-  return ratios.length === 0 ? undefined : spreadOf(ratios)
+  return combined.length === 0 ? undefined : spreadOf(combined)
 }
+
+export const pairedRatio = (numerators: Series, denominators: Series): Spread | undefined =>
+  paired(numerators, denominators, (a, b) => a / b)
+
+export const pairedDifference = (values: Series, from: Series): Spread | undefined =>
+  paired(values, from, (a, b) => a - b)

@@ -27,6 +27,13 @@ t.test('memory takes three rounds unless told otherwise', async (t) => {
   t.match(parsed('--memory', '--rounds', '1', '--connections', '100'), { rounds: 1, connections: 100 })
 })
 
+t.test('latency takes the scenarios that can be paced, and the peers that saturate late', async (t) => {
+  const options = parsed('--latency')
+  t.equal(names(options.scenarios), 'http-1k,http-1m,tcp')
+  t.equal(names(options.peers), 'haproxy,nginx')
+  t.equal(names(parsed('--latency', '--peers', 'http-proxy').peers), 'http-proxy')
+})
+
 t.test('help is not a run', async (t) => {
   t.equal(parseOptions(['--help']), 'help')
 })
@@ -37,6 +44,8 @@ t.test('mistakes are told with what would be right', async (t) => {
     [['--seconds', '1.5'], /--seconds 1.5: expected a whole number/],
     [['--only', 'http-2k'], /--only http-2k: expected some of http-1k/],
     [['--peers', 'envoy'], /--peers envoy: expected some of haproxy/],
+    [['--latency', '--memory'], /expected one of them/],
+    [['--latency', '--only', 'http-close'], /--only http-close: expected some of http-1k, http-1m, tcp/],
     [['--round', '1'], /round/],
     [['tcp'], /tcp/],
   ] as const) {

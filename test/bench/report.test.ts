@@ -30,6 +30,7 @@ const reportOf = (...rows: Row[]): Report => ({
       skipped: [{ balancer: 'nginx', reason: 'it is not installed' }],
     },
   ],
+  latency: [],
   memory: undefined,
 })
 
@@ -65,6 +66,30 @@ t.test('an invalid round gives no ratio', async (t) => {
 
 t.test('without the subject there are figures but no ratios', async (t) => {
   t.match(renderMarkdown(reportOf(haproxy), 'evenkeel'), '| haproxy | 16.0 [14.0–20.0] |  | 64,531 |')
+})
+
+t.test('latency is told as what is added to that without a balancer, paired by round', async (t) => {
+  const rowOf = (balancer: string, ...p50: number[]) => ({
+    balancer,
+    samples: p50.map((ms) => ({ p50Ms: ms, p99Ms: ms * 2, problems: [] as string[] })),
+  })
+  const latency = {
+    name: 'http-1k',
+    about: 'HTTP',
+    saturation: { evenkeel: 30_000, haproxy: 20_000 },
+    rate: 10_000,
+    direct: rowOf('none', 1, 3),
+    rows: [
+      rowOf('evenkeel', 2, 3.5),
+      { balancer: 'nginx', samples: [{ p50Ms: 1, p99Ms: 1, problems: ['1 time-outs'] }] },
+    ],
+    skipped: [],
+  }
+  const text = renderMarkdown({ ...reportOf(), scenarios: [], latency: [latency] }, 'evenkeel')
+  t.match(text, '10,000 requests/s: half of what the weakest takes at most (evenkeel 30,000, haproxy 20,000)')
+  t.match(text, '| without |  |  | 2.00 [1.00–3.00] | 4.00 [2.00–6.00] |')
+  t.match(text, '| evenkeel | 0.75 [0.50–1.00] | 1.50 [1.00–2.00] | 2.75 [2.00–3.50] | 5.50 [4.00–7.00] |')
+  t.match(text, '| **nginx: INVALID** | round 1: 1 time-outs |  |  |  |')
 })
 
 t.test('memory is told in KiB for each connection', async (t) => {
