@@ -7,7 +7,7 @@ import type { Running } from './peers/index.ts'
 const TIMEOUT_MS = 5000
 const SIZES = { '/1k': 1024, '/1m': 1024 * 1024 } as const
 
-function fetchText(address: string, path: string): Promise<string> {
+export function fetchText(address: string, path: string): Promise<string> {
   return new Promise((resolve, reject) => {
     const request = get(`http://${address}${path}`, { agent: false, timeout: TIMEOUT_MS }, (response) => {
       if (response.statusCode === 200) text(response).then(resolve, reject)

@@ -3,8 +3,8 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { firstLine } from '../net.ts'
-import { BALANCER_CORE } from '../processes.ts'
-import type { Peer } from './contract.ts'
+import { BALANCER_CORE, type Started } from '../processes.ts'
+import type { Peer, Setup } from './contract.ts'
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 const COMMAND = join(ROOT, 'lib/cli/evenkeel.js')
@@ -30,14 +30,35 @@ virtualServices:
 `
 }
 
+/** What evenkeel's first line tells. */
+interface StartedEvent {
+  readonly event?: string
+  readonly admin?: string
+  readonly listeners?: Readonly<Record<string, readonly string[]>>
+}
+
 /** Reads the line that tells where the services listen. */
 export function parseStarted(line: string): { http: string; tcp: string } {
-  const event: { event?: string; listeners?: Record<string, string[]> } = JSON.parse(line)
+  const event: StartedEvent = JSON.parse(line)
   const http = event.listeners?.['web']?.[0]
   const tcp = event.listeners?.['relay']?.[0]
   if (event.event !== 'started' || http === undefined || tcp === undefined)
     throw new Error(`evenkeel's first line does not tell its listeners: ${line}`)
   return { http, tcp }
+}
+
+/** Starts evenkeel with a configuration; answers with its first line too. */
+export async function startEvenkeel(
+  { processes, folder, signal }: Pick<Setup, 'processes' | 'folder' | 'signal'>,
+  config: string,
+): Promise<{ process: Started; line: string }> {
+  const file = join(folder, 'virtual-services.yaml')
+  writeFileSync(file, config)
+  const started = await processes.start('evenkeel', process.execPath, [COMMAND, 'run', '--json', file], {
+    core: BALANCER_CORE,
+    stdout: 'pipe',
+  })
+  return { process: started, line: await firstLine(started, signal) }
 }
 
 export const evenkeel: Peer = {
@@ -48,13 +69,8 @@ export const evenkeel: Peer = {
     return { version }
   },
   without: () => undefined,
-  async start({ processes, folder, backends, signal }) {
-    const config = join(folder, 'virtual-services.yaml')
-    writeFileSync(config, configOf(backends))
-    const started = await processes.start('evenkeel', process.execPath, [COMMAND, 'run', '--json', config], {
-      core: BALANCER_CORE,
-      stdout: 'pipe',
-    })
-    return { process: started, listeners: parseStarted(await firstLine(started, signal)) }
+  async start(setup) {
+    const { process: started, line } = await startEvenkeel(setup, configOf(setup.backends))
+    return { process: started, listeners: parseStarted(line) }
   },
 }

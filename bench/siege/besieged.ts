@@ -1,0 +1,68 @@
+/** Runs an attack while a normal client goes on, and tells what the balancer looks like before, meanwhile and after. */
+import { type LoadResult, problemsOf, runPaced } from '../load.ts'
+import { type Finding, promised, type Siege, told } from './contract.ts'
+
+const NORMAL = { path: '/1k', connections: 8, rate: 500, warmup: 1 }
+const QUIET_S = 6
+const SLOWER = 3 // times the quiet p99
+const MIB = 1024 * 1024
+const MEMORY_SHARE = 1.1 // a runtime does not give back every page
+const MEMORY_SPARE = 8 * MIB
+
+const ms = (value: number): string => `${value.toFixed(2)} ms`
+const mib = (bytes: number): string => `${Math.round(bytes / MIB)} MiB`
+
+const ask = ({ processes, target, signal }: Siege, seconds: number): Promise<LoadResult> =>
+  runPaced(processes, target.web, { ...NORMAL, seconds }, signal)
+
+/** What the normal client saw during the attack, next to the quiet before and after. */
+function normalFindings(quiet: readonly LoadResult[], meanwhile: LoadResult): Finding[] {
+  const calm = Math.max(...quiet.map(({ p99Ms }) => p99Ms))
+  const problems = problemsOf(meanwhile)
+  return [
+    told('normal client, quiet p50 / p99', quiet.map(({ p50Ms, p99Ms }) => `${ms(p50Ms)} / ${ms(p99Ms)}`).join(', ')),
+    promised(
+      'normal client, p50 / p99',
+      `${ms(meanwhile.p50Ms)} / ${ms(meanwhile.p99Ms)}`,
+      `p99 at most ${SLOWER} × quiet`,
+      meanwhile.p99Ms <= SLOWER * calm,
+    ),
+    promised('normal client, errors', problems.join(', ') || 'none', 'none', problems.length === 0),
+  ]
+}
+
+/** `seconds`: how long the attack takes at least; undefined: no normal client beside it. */
+export async function besieged(
+  siege: Siege,
+  seconds: number | undefined,
+  attack: () => Promise<Finding[]>,
+): Promise<Finding[]> {
+  const { target, signal, note } = siege
+  const quiet = seconds === undefined ? [] : [await ask(siege, QUIET_S)]
+  const before = await target.atRest(signal)
+  const peak = target.watchMemory()
+  note('attacking')
+  const [own, meanwhile] = await Promise.all([
+    attack(),
+    seconds === undefined ? undefined : ask(siege, seconds),
+  ]).finally(peak)
+  const most = peak()
+  note('waiting for it to come to rest')
+  const after = await target.settled(before, signal)
+  if (seconds !== undefined) quiet.push(await ask(siege, QUIET_S))
+  const allowed = before.memory * MEMORY_SHARE + MEMORY_SPARE
+  const memory = `${mib(before.memory)}, ${mib(most)}, ${mib(after.memory)}`
+  return [
+    ...own,
+    ...(meanwhile === undefined ? [] : normalFindings(quiet, meanwhile)),
+    promised('active counts left', String(after.active), '0', after.active === 0),
+    promised(
+      'descriptors before, after',
+      `${before.descriptors}, ${after.descriptors}`,
+      'no more than before',
+      after.descriptors <= before.descriptors,
+    ),
+    promised('memory before, most, after', memory, 'as before + 10 % + 8 MiB', after.memory <= allowed),
+    promised('data threads that died', String(after.deaths - before.deaths), '0', after.deaths === before.deaths),
+  ]
+}

@@ -1,0 +1,11 @@
+/** The table of attacks. */
+import { aborts } from './aborts.ts'
+import type { Attack } from './contract.ts'
+import { malformedRequests } from './malformed.ts'
+import { slowHead } from './slow-head.ts'
+import { slowHttpTests } from './slowhttptest.ts'
+
+export { startSink } from './aborts.ts'
+export type { Attack, Finding, Siege } from './contract.ts'
+export { startTarget } from './target.ts'
+export const ATTACKS: readonly Attack[] = [slowHead, ...slowHttpTests, malformedRequests, aborts]
