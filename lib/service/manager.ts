@@ -6,6 +6,7 @@ import type { Config, ServiceConfig } from '../config/index.ts'
 import { BalancerError, type Clock, formatAddress, type Logger } from '../core/index.ts'
 import type { BackendView, ListenerView, PoolView, ServiceView } from '../datapaths/index.ts'
 import { type Credentials, loadCredentials, newTicketKeys } from '../tls/index.ts'
+import { Leftovers } from './leftovers.ts'
 import { descriptorMeans, MemoryUse, memoryMeans } from './means.ts'
 import { OverloadWatch } from './overload.ts'
 import { membersOf, poolsOf, sizeOf } from './pools.ts'
@@ -14,6 +15,7 @@ import { Threads } from './threads.ts'
 import { BackendTracker, type StateChange } from './tracker.ts'
 
 const TICK_MS = 200 // how soon a drained backend is seen as down
+const FLOOD_OVER_TICKS = 15 // 3 s with few connections, then what a flood left is collected
 
 export interface ManagerOptions {
   readonly config: Config
@@ -40,6 +42,7 @@ export class Manager {
   readonly #listeners = new Set<(change: StateChange) => void>()
   #threads: Threads | null = null
   readonly #overload: OverloadWatch
+  readonly #leftovers: Leftovers
   #ticker: NodeJS.Timeout | null = null
   #draining = false
 
@@ -48,15 +51,17 @@ export class Manager {
     this.#options = options
     this.board = new Board(threads === 'auto' ? Math.min(availableParallelism(), 32) : threads)
     this.startedAt = options.clock.wall()
-    setFlagsFromString('--expose-gc') // for threads that start from now on: see OverloadWatch
+    setFlagsFromString('--expose-gc') // for threads that start from now on: see `collect`
     const use = new MemoryUse()
+    const collect = () => this.#threads?.broadcast({ type: 'collect' })
     this.#overload = new OverloadWatch({
       limits: options.config.appliance.overload,
       board: this.board,
       log: options.log,
       means: { memory: () => memoryMeans(use, this.#threads?.held() ?? 0), descriptors: descriptorMeans },
-      collect: () => this.#threads?.broadcast({ type: 'collect' }),
+      collect,
     })
+    this.#leftovers = new Leftovers({ active: () => this.activeConnections(), looks: FLOOD_OVER_TICKS, collect })
   }
 
   get services(): ReadonlyMap<string, RunningService> {
@@ -103,6 +108,7 @@ export class Manager {
     for (const tracker of this.trackers()) tracker.start()
     this.#ticker = setInterval(() => {
       for (const tracker of this.trackers()) tracker.tick()
+      this.#leftovers.look()
     }, TICK_MS)
     try {
       await this.#overload.look() // before the first connection

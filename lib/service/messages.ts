@@ -19,7 +19,7 @@ export type ToThread =
   /** End everything and exit. */
   | { readonly type: 'stop' }
   | { readonly type: 'reopen-logs' }
-  /** Memory is short: collect garbage now. */
+  /** Memory is short, or a flood is over: collect garbage now. */
   | { readonly type: 'collect' }
   /** Throw, as a fault would: for operators and tests who want to see the replacement. */
   | { readonly type: 'die' }
