@@ -7,7 +7,7 @@ import { startBackends } from './backends.ts'
 import { runLoad } from './load.ts'
 import { Processes } from './processes.ts'
 import { SCENARIOS } from './scenarios.ts'
-import { ATTACKS, type Attack, type Finding, startSink, startTarget } from './siege/index.ts'
+import { ATTACKS, type Attack, type Finding, type Siege, startSink, startTarget, warmUp } from './siege/index.ts'
 
 const USAGE = `usage: node bench/siege.ts [options]
   --only A,B        attacks: ${ATTACKS.map(({ name }) => name).join(', ')} (all)
@@ -69,13 +69,20 @@ async function run(options: Options, signal: AbortSignal): Promise<Findings> {
     const target = await startTarget(processes, folder, backends, sink.port, signal)
     const [scenario] = SCENARIOS
     if (scenario !== undefined) await runLoad(processes, target.web, scenario, WARMUP_S, signal)
+    const siege = (name: string): Siege => {
+      const note = (line: string) => print(`${name}: ${line}`)
+      return { ...options, processes, target, signal, note }
+    }
+    const tell = (name: string, found: readonly Finding[]): void => {
+      findings[name] = found
+      for (const { what, seen, kept } of found) print(`${name}: ${kept ? '' : 'BROKEN: '}${what}: ${seen}`)
+    }
+    print('warming up')
+    tell('warm-up', await warmUp(siege('warm-up')))
     for (const attack of options.attacks) {
       const missing = attack.missing()
-      if (missing !== undefined) print(`leaving out ${attack.name}: ${missing}`)
-      if (missing !== undefined) continue
-      const note = (line: string) => print(`${attack.name}: ${line}`)
-      findings[attack.name] = await attack.run({ ...options, processes, target, signal, note })
-      for (const { what, seen, kept } of findings[attack.name] ?? []) note(`${kept ? '' : 'BROKEN: '}${what}: ${seen}`)
+      if (missing === undefined) tell(attack.name, await attack.run(siege(attack.name)))
+      else print(`leaving out ${attack.name}: ${missing}`)
     }
     return findings
   } finally {

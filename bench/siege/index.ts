@@ -2,10 +2,11 @@
 import { aborts } from './aborts.ts'
 import type { Attack } from './contract.ts'
 import { malformedRequests } from './malformed.ts'
-import { slowHead } from './slow-head.ts'
+import { slowHead, warmUp } from './slow-head.ts'
 import { slowHttpTests } from './slowhttptest.ts'
 
 export { startSink } from './aborts.ts'
 export type { Attack, Finding, Siege } from './contract.ts'
 export { startTarget } from './target.ts'
+export { warmUp }
 export const ATTACKS: readonly Attack[] = [slowHead, ...slowHttpTests, malformedRequests, aborts]

@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url'
 import { assertFileLimit } from '../memory.ts'
 import { LOAD_CORE } from '../processes.ts'
 import { besieged } from './besieged.ts'
-import { type Attack, type Finding, promised, type Siege } from './contract.ts'
+import { type Attack, type Finding, promised, type Siege, told } from './contract.ts'
 
 const CLIENTS = fileURLToPath(new URL('slow-clients.ts', import.meta.url))
 const OPEN_S = 5 // in which all connections are opened
@@ -42,12 +42,20 @@ async function attack({ processes, target, connections, signal }: Siege): Promis
   }
 }
 
+/** The first wave, which nothing is asked of: a runtime keeps some of the memory that so many connections took once. */
+export async function warmUp(siege: Siege): Promise<Finding[]> {
+  assertFileLimit(siege.connections)
+  const { target, signal } = siege
+  const cold = await target.atRest(signal)
+  await attack(siege)
+  const warm = await target.settled(cold, signal)
+  const [first, then] = [cold, warm].map(({ memory }) => `${Math.round(memory / 2 ** 20)} MiB`)
+  return [told(`memory before and after a first wave of ${siege.connections} slow heads`, `${first}, ${then}`)]
+}
+
 export const slowHead: Attack = {
   name: 'slow-head',
   about: `connections that send one byte of a head every ${EVERY_S} s`,
   missing: () => undefined,
-  async run(siege) {
-    assertFileLimit(siege.connections)
-    return besieged(siege, OPEN_S + HEAD_S, () => attack(siege))
-  },
+  run: (siege) => besieged(siege, OPEN_S + HEAD_S, () => attack(siege)),
 }

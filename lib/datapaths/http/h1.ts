@@ -275,6 +275,7 @@ export class H1Session implements Session, WireSink, DeadlineOwner, Requester {
     if (this.#mode === 'body') return this.#abandon()
     if (this.#mode === 'head') return this.#linger()
     // All of the request has come: a client that only closed its writing side still waits for the answer.
+    if (this.#exchange !== null) this.#exchange.progressed = false // what went to it before says nothing of now
     this.#deadline.set(HALF_CLOSED_MS)
   }
 

@@ -1,0 +1,23 @@
+/** What the siege reads from the balancer and from slowhttptest. */
+import t from 'tap'
+import { MALFORMED } from '../../bench/siege/malformed-requests.ts'
+import { lastFigure } from '../../bench/siege/slowhttptest.ts'
+import { sumOf } from '../../bench/siege/target.ts'
+
+t.test('a family is summed over all its series, and over no other family', async (t) => {
+  const metrics = 'a_active{x="1"} 2\na_active{x="2"} 3\na_active_total{x="1"} 100\n# a_active 7\nb 1\nc_total 0.5\n'
+  t.equal(sumOf(metrics, 'a_active'), 5)
+  t.equal(sumOf(metrics, 'b'), 1)
+  t.equal(sumOf(metrics, 'none'), 0)
+})
+
+t.test('of what slowhttptest repeats every five seconds the last counts', async (t) => {
+  const status = (n: number) => `\x1b[1;32mconnected:   \x1b[1;32m        ${n}\n\x1b[1;32mclosed:   \x1b[1;32m  1\n`
+  t.equal(lastFigure(status(200) + status(17), 'connected'), 17)
+  t.ok(Number.isNaN(lastFigure('usage', 'connected')))
+})
+
+t.test('each malformed request has a title of its own, and is answered with an error of the client', async (t) => {
+  t.equal(new Set(MALFORMED.map(({ title }) => title)).size, MALFORMED.length)
+  for (const { title, status } of MALFORMED) t.ok([400, 405, 414, 417, 431, 501, 505].includes(status), title)
+})
