@@ -31,7 +31,7 @@ function normalFindings(quiet: readonly LoadResult[], meanwhile: LoadResult): Fi
   ]
 }
 
-/** `seconds`: how long the attack takes at least; undefined: no normal client beside it. */
+/** `seconds`: how long slow clients take at least; undefined: a busy attack, with load of its own. */
 export async function besieged(
   siege: Siege,
   seconds: number | undefined,
@@ -62,7 +62,9 @@ export async function besieged(
       'no more than before',
       after.descriptors <= before.descriptors,
     ),
-    promised('memory before, most, after', memory, 'as before + 10 % + 8 MiB', after.memory <= allowed),
+    seconds === undefined
+      ? told('memory before, most, after', memory) // busy, a runtime lets its heap grow
+      : promised('memory before, most, after', memory, 'as before + 10 % + 8 MiB', after.memory <= allowed),
     promised('data threads that died', String(after.deaths - before.deaths), '0', after.deaths === before.deaths),
   ]
 }

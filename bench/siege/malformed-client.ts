@@ -14,8 +14,11 @@ let sent = 0
 /** Sends one on a connection of its own; answers with what came until the balancer ended the connection. */
 function ask({ bytes }: Malformed): Promise<string> {
   return new Promise((resolve) => {
-    const socket = connect({ host, port: Number(port), noDelay: true }, () => socket.write(bytes))
-    let answer = ''
+    let answer = 'no connection'
+    const socket = connect({ host, port: Number(port), noDelay: true }, () => {
+      answer = ''
+      socket.write(bytes)
+    })
     socket.setEncoding('latin1').on('data', (text) => {
       answer += text
     })
@@ -35,7 +38,8 @@ async function work(first: number): Promise<void> {
     const answer = await ask(request)
     sent += 1
     const whole = answer.includes('\r\n\r\n')
-    const status = (whole && /^HTTP\/1\.1 (\d+) /.exec(answer)?.[1]) || (answer === '' ? 'no answer' : 'no head')
+    const status =
+      (whole && /^HTTP\/1\.1 (\d+) /.exec(answer)?.[1]) || (answer === '' ? 'no answer' : answer.slice(0, 20))
     const late = answer.endsWith(' and no end') ? ', connection left open' : ''
     if (status === String(request.status) && late === '') continue
     const what = `${request.title}: ${status}${late}, not ${request.status}`

@@ -36,10 +36,11 @@ const MODES: readonly Mode[] = [
   },
   {
     name: 'slow-read',
-    about: 'slowhttptest -X: answers of 20 MiB read 32 bytes every 5 s, ended by timeouts.body',
+    about:
+      'slowhttptest -X: answers of 10 MiB read 32 bytes every 5 s, ended by timeouts.body: 30 s without progress, looked at every 30 s',
     path: '/1m',
-    args: ['-X', '-n', '5', '-z', '32', '-w', '512', '-y', '1024', '-k', '20'],
-    seconds: 60,
+    args: ['-X', '-n', '5', '-z', '32', '-w', '512', '-y', '1024', '-k', '10'],
+    seconds: 75,
   },
 ]
 
@@ -62,6 +63,7 @@ async function attack({ processes, target, signal }: Siege, mode: Mode): Promise
     const [output] = await Promise.all([text(tool.stdout), once(tool.child, 'exit')])
     signal.throwIfAborted()
     const plain = stripVTControlCharacters(output)
+    if (!plain.includes('Test ended')) throw new Error(`slowhttptest failed: ${plain.trim()} ${tool.complaint()}`)
     const ended = plain.includes('No open connections left')
     const left = ended ? 'none' : `${lastFigure(output, 'connected')} of ${CLIENTS}`
     const away = plain.match(/service available:\s+NO/g)?.length ?? 0
