@@ -7,13 +7,13 @@ import { LOAD_CORE } from '../processes.ts'
 import { besieged } from './besieged.ts'
 import { type Attack, type Finding, promised, type Siege } from './contract.ts'
 
-const CLIENTS = 1000
 const PER_SECOND = 250
 
 interface Mode {
   readonly name: string
   readonly about: string
   readonly path: string
+  readonly clients: number
   readonly args: readonly string[]
   /** What ends the connections comes within these seconds, the time to open them included. */
   readonly seconds: number
@@ -24,6 +24,7 @@ const MODES: readonly Mode[] = [
     name: 'slowloris',
     about: 'slowhttptest -H: a field every 5 s, ended by timeouts.head',
     path: '/1k',
+    clients: 1000,
     args: ['-H', '-i', '5'],
     seconds: 20,
   },
@@ -31,6 +32,7 @@ const MODES: readonly Mode[] = [
     name: 'slow-body',
     about: 'slowhttptest -B: 10 bytes of a body every 5 s, ended by limits.bodyRate',
     path: '/1k',
+    clients: 1000,
     args: ['-B', '-i', '5', '-s', '8192', '-x', '10'],
     seconds: 45,
   },
@@ -39,6 +41,7 @@ const MODES: readonly Mode[] = [
     about:
       'slowhttptest -X: answers of 10 MiB read 32 bytes every 5 s, ended by timeouts.body: 30 s without progress, looked at every 30 s',
     path: '/1m',
+    clients: 200, // each holds up to 4 MiB of the kernel's memory for TCP, which all programs share
     args: ['-X', '-n', '5', '-z', '32', '-w', '512', '-y', '1024', '-k', '10'],
     seconds: 75,
   },
@@ -51,7 +54,7 @@ export function lastFigure(output: string, name: string): number {
 }
 
 async function attack({ processes, target, signal }: Siege, mode: Mode): Promise<Finding[]> {
-  const args = [...mode.args, '-c', CLIENTS, '-r', PER_SECOND, '-l', mode.seconds, '-p', 3, '-u'].map(String)
+  const args = [...mode.args, '-c', mode.clients, '-r', PER_SECOND, '-l', mode.seconds, '-p', 3, '-u'].map(String)
   const url = `http://${target.web}${mode.path}`
   const tool = await processes.start('slowhttptest', 'slowhttptest', [...args, url], {
     core: LOAD_CORE,
@@ -65,7 +68,7 @@ async function attack({ processes, target, signal }: Siege, mode: Mode): Promise
     const plain = stripVTControlCharacters(output)
     if (!plain.includes('Test ended')) throw new Error(`slowhttptest failed: ${plain.trim()} ${tool.complaint()}`)
     const ended = plain.includes('No open connections left')
-    const left = ended ? 'none' : `${lastFigure(output, 'connected')} of ${CLIENTS}`
+    const left = ended ? 'none' : `${lastFigure(output, 'connected')} of ${mode.clients}`
     const away = plain.match(/service available:\s+NO/g)?.length ?? 0
     return [
       promised(`open after ${mode.seconds} s`, left, 'none', ended),
