@@ -1,7 +1,6 @@
-/** What the siege reads from the balancer and from slowhttptest. */
+/** What the siege reads from the balancer, and its table of malformed requests. */
 import t from 'tap'
 import { MALFORMED } from '../../bench/siege/malformed-requests.ts'
-import { lastFigure } from '../../bench/siege/slowhttptest.ts'
 import { sumOf } from '../../bench/siege/target.ts'
 
 t.test('a family is summed over all its series, and over no other family', async (t) => {
@@ -9,12 +8,6 @@ t.test('a family is summed over all its series, and over no other family', async
   t.equal(sumOf(metrics, 'a_active'), 5)
   t.equal(sumOf(metrics, 'b'), 1)
   t.equal(sumOf(metrics, 'none'), 0)
-})
-
-t.test('of what slowhttptest repeats every five seconds the last counts', async (t) => {
-  const status = (n: number) => `\x1b[1;32mconnected:   \x1b[1;32m        ${n}\n\x1b[1;32mclosed:   \x1b[1;32m  1\n`
-  t.equal(lastFigure(status(200) + status(17), 'connected'), 17)
-  t.ok(Number.isNaN(lastFigure('usage', 'connected')))
 })
 
 t.test('each malformed request has a title of its own, and is answered with an error of the client', async (t) => {
