@@ -1,6 +1,7 @@
 /** The shared memory that control thread and data threads read and write; see docs/architecture.md for who writes what. */
 import { randomBytes } from 'node:crypto'
 import { BalancerError } from '../core/index.ts'
+import { BindingTable, newBindings } from './bindings.ts'
 import { ClientTable } from './clients.ts'
 import { OVERLOADS, type Overload } from './columns.ts'
 import {
@@ -20,6 +21,8 @@ import {
   TOTALS,
   totalsOffset,
 } from './layout.ts'
+
+const FEW_BINDINGS = 1024 // where no size is given
 
 /** Index of the word that counts the active flows of a row, by kind. */
 const ACTIVE_WORD = {
@@ -47,15 +50,18 @@ export class Board {
   /** The rows that all threads share. */
   readonly words: Int32Array
   readonly clients: ClientTable
+  /** In a memory of its own, whose size is configured. */
+  readonly bindings: BindingTable
   readonly #shares: Int32Array[] = []
   readonly #totals: Float64Array[] = []
 
-  /** Attaches to `buffer`, or makes a board for `threads` data threads. */
-  constructor(threads: number, buffer = newBuffer(threads)) {
+  /** Attaches to `buffer` and `bindings`, or makes a board for `threads` data threads. */
+  constructor(threads: number, buffer = newBuffer(threads), bindings = newBindings(FEW_BINDINGS)) {
     this.buffer = buffer
     this.threads = threads
     this.words = new Int32Array(buffer, 0, SHARED.words)
     this.clients = new ClientTable(buffer, threads)
+    this.bindings = new BindingTable(bindings)
     for (let thread = 0; thread < threads; thread++) {
       this.#shares.push(new Int32Array(buffer, shareOffset(thread), SHARE.words))
       this.#totals.push(new Float64Array(buffer, totalsOffset(thread), TOTALS.cells))
@@ -88,6 +94,7 @@ export class Board {
   /** Takes back what a dead thread still held of the active counts. Only after the thread has ended. */
   reclaim(thread: number): void {
     this.clients.reclaim(thread)
+    this.bindings.reclaim(thread)
     const share = this.share(thread)
     for (let row = 0; row < MAX_ROWS.pool; row++) Atomics.store(share, SHARE.first + row, 0)
     for (const kind of ['service', 'listener', 'backend', 'pool'] as const) {

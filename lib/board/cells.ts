@@ -1,6 +1,8 @@
 /** A data thread's handles on board rows: bound once when a service is built, so that counting costs one add. */
 import type { Board } from './board.ts'
 import {
+  AFFINITY_RESULTS,
+  type AffinityResult,
   BACKEND,
   HANDSHAKE_FAILURES,
   HANDSHAKES,
@@ -108,6 +110,15 @@ export class ServiceCell extends Cell {
   /** A client that is not limited because the table of clients has no room for it. */
   clientUnknown(): void {
     bump(this.totals, this.base + SERVICE.at.clientsUnknown, 1)
+  }
+
+  affinity(result: AffinityResult): void {
+    bump(this.totals, this.base + SERVICE.at.affinity + AFFINITY_RESULTS.indexOf(result), 1)
+  }
+
+  /** A binding gave way before its time, because there was no room. */
+  affinityEvicted(): void {
+    bump(this.totals, this.base + SERVICE.at.affinityEvicted, 1)
   }
 
   /** Bytes from and to clients, bodies and heads. */

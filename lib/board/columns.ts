@@ -45,6 +45,10 @@ export type HandshakeFailure = (typeof HANDSHAKE_FAILURES)[number]
 /** Successful handshakes: version and whether a session was resumed. */
 export const HANDSHAKES = ['TLSv1.2', 'TLSv1.3', 'TLSv1.2 resumed', 'TLSv1.3 resumed'] as const
 
+/** What became of looking for the backend that a client is kept on. `broken`: it may not serve the client any more. */
+export const AFFINITY_RESULTS = ['hit', 'miss', 'broken'] as const
+export type AffinityResult = (typeof AFFINITY_RESULTS)[number]
+
 /** Upper bounds of histogram buckets, seconds; one more bucket counts what is above the last. */
 export const BUCKETS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60] as const
 const BUCKETS_MS = BUCKETS.map((s) => s * 1000)
@@ -79,6 +83,8 @@ export const SERVICE = columns({
   handshakes: HANDSHAKES.length,
   handshakeFailures: HANDSHAKE_FAILURES.length,
   clientsUnknown: 1,
+  affinity: AFFINITY_RESULTS.length,
+  affinityEvicted: 1,
   bytesIn: 1,
   bytesOut: 1,
   compressionIn: 1,

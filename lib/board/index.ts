@@ -1,7 +1,10 @@
+export { Bindings, type BindingTable, MAX_SCOPES, newBindings } from './bindings.ts'
 export { Board, type Decision, RowBook } from './board.ts'
 export { ACCEPTS, BackendCell, ListenerCell, PoolCell, ServiceCell, WEIGHT_UNIT } from './cells.ts'
 export { Clients, type ClientTable, type Pace, paceOf, REFUSED, sharedTime, UNLIMITED } from './clients.ts'
 export {
+  AFFINITY_RESULTS,
+  type AffinityResult,
   BACKEND,
   BUCKETS,
   CODE_CLASSES,
@@ -17,4 +20,5 @@ export {
   type RetryReason,
   SERVICE,
 } from './columns.ts'
+export type { Digest } from './keyed-hash.ts'
 export { MAX_ROWS, type RowKind } from './layout.ts'
