@@ -16,6 +16,7 @@ const ROUNDS = 15
 const RUN = 256 // picks in a row for one service: a few milliseconds of requests
 const FLOWS: readonly Flow[] = Array.from({ length: 4096 }, (_, i) => ({
   clientAddress: `10.${i & 255}.${i >> 8}.7`,
+  affinityKey: '',
   hashKey: '',
 }))
 

@@ -8,12 +8,12 @@ import { AccessLog } from './telemetry/index.ts'
 
 const port = parentPort
 if (port === null) throw new Error('data-thread.ts runs in a worker')
-const { board, threads, thread, accessLog, services } = workerData as ThreadStart
+const { board, bindings, threads, thread, accessLog, services } = workerData as ThreadStart
 
 const tell = (message: FromThread): void => port.postMessage(message)
 const log = createLogger({ thread })
 const tools: ThreadTools = {
-  board: new Board(threads, board),
+  board: new Board(threads, board, bindings),
   thread,
   wheel: new DeadlineWheel(),
   accessLog: new AccessLog(accessLog, (message) => tell({ type: 'problem', message })),

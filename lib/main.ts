@@ -1,4 +1,5 @@
 /** The control thread's composition root: one run of the balancer, from configuration to exit code. */
+import { dirname, join, resolve } from 'node:path'
 import { type AdminServer, startAdmin } from './admin/index.ts'
 import type { Config } from './config/index.ts'
 import { type BalancerError, createLogger, formatAddress, systemClock } from './core/index.ts'
@@ -35,6 +36,7 @@ export async function runBalancer(options: RunOptions): Promise<number> {
   })
   const manager = new Manager({
     config,
+    stateFolder: join(dirname(resolve(file)), 'state'),
     clock: systemClock,
     log,
     onHopeless: (error: BalancerError) => {

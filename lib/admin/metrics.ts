@@ -18,17 +18,21 @@ export function createExposition(manager: Manager, version: string): Promise<Exp
     },
   }
   const services = function* (): Generator<ServiceSource> {
-    for (const service of manager.services.values()) yield sourceOf(service)
+    for (const service of manager.services.values()) yield sourceOf(service, manager)
   }
   return Exposition.create({ board: manager.board, states: BACKEND_STATES, services }, process)
 }
 
-const sourceOf = ({ name, view, trackers, credentials }: RunningService): ServiceSource => ({
-  name,
-  row: view.row,
-  protocol: view.protocol,
-  listeners: view.listeners.map(({ row, host, port }) => ({ row, name: formatAddress(host, port) })),
-  pools: view.pools,
-  backends: trackers,
-  certificateNotAfter: credentials?.notAfter ?? null,
-})
+const sourceOf = (service: RunningService, manager: Manager): ServiceSource => {
+  const { name, view, trackers, credentials } = service
+  return {
+    name,
+    row: view.row,
+    protocol: view.protocol,
+    listeners: view.listeners.map(({ row, host, port }) => ({ row, name: formatAddress(host, port) })),
+    pools: view.pools,
+    affinityEntries: manager.affinityEntriesOf(service),
+    backends: trackers,
+    certificateNotAfter: credentials?.notAfter ?? null,
+  }
+}

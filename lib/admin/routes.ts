@@ -112,14 +112,14 @@ function status({ manager, file, version }: AdminContext, { response }: Call): v
 
 function services({ manager }: AdminContext, { request, response }: Call): Promise<void> {
   const views = function* () {
-    for (const each of manager.services.values()) yield serviceView(each, manager.board, Date.now())
+    for (const each of manager.services.values()) yield serviceView(each, manager, Date.now())
   }
   return answerPieces(request, response, 'application/json', jsonList(views()))
 }
 
 function service(context: AdminContext, call: Call): void {
   const found = findService(context, call)
-  if (found !== undefined) answerJson(call.response, 200, serviceView(found, context.manager.board, Date.now()))
+  if (found !== undefined) answerJson(call.response, 200, serviceView(found, context.manager, Date.now()))
 }
 
 function backend(context: AdminContext, call: Call): void {

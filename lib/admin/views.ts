@@ -87,8 +87,19 @@ export interface ServiceView {
   readonly active: number
   /** Flows that wait for a backend with room. */
   readonly queued: number
+  readonly affinity: AffinityView
   readonly backends: readonly BackendView[]
   readonly certificate: CertificateView | null
+}
+
+export interface AffinityView {
+  /** By what clients of the service's own pool are known: `none`, `source-ip`, … */
+  readonly type: string
+  /** For those whom the type does not know; null: they are not kept. */
+  readonly fallback: 'source-ip' | null
+  readonly group: string | null
+  /** Clients that are remembered; null: cookies are their own memory, or there is none. */
+  readonly entries: number | null
 }
 
 /** A service in one line. */
@@ -174,7 +185,8 @@ const resultView = ({ at, ok, reason, detail, durationMs }: ProbeRecord): ProbeR
   durationMs: Math.round(durationMs * 1000) / 1000,
 })
 
-export function serviceView(service: RunningService, board: Board, now: number): ServiceView {
+export function serviceView(service: RunningService, manager: Manager, now: number): ServiceView {
+  const { board } = manager
   const { name, config, view, trackers } = service
   return {
     name,
@@ -183,8 +195,19 @@ export function serviceView(service: RunningService, board: Board, now: number):
     listen: view.listeners.map(({ host, port }) => formatAddress(host, port)),
     active: board.active('service', view.row),
     queued: view.pools.reduce((sum, { row }) => sum + board.active('pool', row), 0),
+    affinity: affinityView(service, manager),
     backends: trackers.map((tracker) => backendView(tracker, board, now)),
     certificate: certificateView(service, now),
+  }
+}
+
+function affinityView(service: RunningService, manager: Manager): AffinityView {
+  const { type, fallback, group } = service.config.affinity
+  return {
+    type,
+    fallback: fallback === 'none' ? null : fallback,
+    group: group ?? null,
+    entries: manager.affinityEntriesOf(service),
   }
 }
 

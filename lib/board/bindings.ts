@@ -23,8 +23,8 @@ const HEADER = { keys: 0, buckets: 4, words: 16 } as const
 const BUSY = 1
 const TAKEN = 2
 const SCOPE_SHIFT = 2
-const SCOPE_MASK = 0x1fff
-const VERSION = 1 << 15
+const SCOPE_MASK = 0x3fff
+const VERSION = 1 << 16
 
 // The word of a bucket: the thread that writes it plus one, and how many of its entries are taken.
 const OWNER = 0xff
@@ -35,7 +35,7 @@ const SPINS = 200 // a writer is done after a fraction of that, unless it was de
 const WAITS = 5 // of a millisecond each: then it died, or the machine stands still
 const SWEEPS = 50 // calls of `sweep` until each bucket was looked at
 
-/** A number for a scope, only to count by: those of services are their rows, groups come behind. */
+/** Scopes that are counted apart: pools have the numbers of their rows, groups come behind. */
 export const MAX_SCOPES = SCOPE_MASK + 1
 
 /** What `claim` did. */
@@ -61,8 +61,9 @@ export function newBindings(entries: number): SharedArrayBuffer {
 
 const alignedWords = (words: number): number => Math.ceil(words / 16) * 16
 
-/** A moment of the clock that all threads share, as the table counts it. Rises for 13 years. */
-const tickOf = (now: number): number => Math.floor(now / TICK_MS)
+/** A moment of the clock that all threads share, as the table counts it: it wraps around, only differences mean anything. */
+const tickOf = (now: number): number => Math.floor(now / TICK_MS) | 0
+const ticksSince = (tick: number, used: number): number => (tick - used) | 0
 
 export class BindingTable {
   readonly buffer: SharedArrayBuffer
@@ -144,8 +145,9 @@ export class BindingTable {
         const used = Atomics.load(words, at + ENTRY.used)
         const timeout = Atomics.load(words, at + ENTRY.timeout)
         if (Atomics.load(words, at) !== control) continue
-        if (tick - used > timeout) return false
-        if (used < tick) Atomics.store(words, at + ENTRY.used, tick)
+        const age = ticksSince(tick, used)
+        if (age > timeout) return false
+        if (age > 0) Atomics.store(words, at + ENTRY.used, tick)
         return true
       }
     }
@@ -172,7 +174,7 @@ export class BindingTable {
         if (place < 0) place = at
         continue
       }
-      const age = tick - (words[at + ENTRY.used] as number)
+      const age = ticksSince(tick, words[at + ENTRY.used] as number)
       const expired = age > (words[at + ENTRY.timeout] as number)
       if (this.#holds(at)) {
         this.met.low = words[at + ENTRY.backend] as number
@@ -264,7 +266,7 @@ export class BindingTable {
   #expired(at: number, tick: number): boolean {
     const words = this.#words
     if (((words[at] as number) & TAKEN) === 0) return false
-    return tick - (words[at + ENTRY.used] as number) > (words[at + ENTRY.timeout] as number)
+    return ticksSince(tick, words[at + ENTRY.used] as number) > (words[at + ENTRY.timeout] as number)
   }
 
   #hasExpired(bucket: number, tick: number): boolean {

@@ -72,14 +72,22 @@ function lastProbe(backend: BackendView): Cell {
 
 /** Where a service listens, and its certificate, above its table. */
 export function serviceHead(service: ServiceView, width: number, paint: Paint): string[] {
-  const { name, protocol, balance, listen, active, certificate } = service
+  const { name, protocol, balance, listen, active, certificate, affinity } = service
   const lines = [
     `${name}  ${protocol}  ${balance}  on ${listen.join(', ')}  ${active} connections`,
+    ...(affinity.type === 'none' ? [] : [affinityLine(affinity)]),
     ...(certificate === null
       ? []
       : [`certificate for ${certificate.names.join(', ')}: ${validity(certificate.daysLeft)}`]),
   ]
   return [...lines.map((line, i) => (i === 0 ? paint('bold', cut(line, width)) : cut(line, width))), '']
+}
+
+function affinityLine({ type, fallback, group, entries }: ServiceView['affinity']): string {
+  const parts = [`affinity by ${type}${fallback === null ? '' : `, else ${fallback}`}`]
+  if (group !== null) parts.push(`group ${group}`)
+  if (entries !== null) parts.push(`${entries} clients remembered`)
+  return parts.join('  ')
 }
 
 const validity = (days: number): string => (days < 0 ? 'expired' : `${days} days left`)

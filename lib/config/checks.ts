@@ -3,6 +3,7 @@
  * hides none elsewhere; a value that is wrong by itself is passed over.
  */
 import { formatAddress, parseAddressRange } from '../core/index.ts'
+import { checkAffinity, checkGroups, idleAffinity } from './affinity-checks.ts'
 import { canonicalHost, checkListeners } from './listeners.ts'
 import { nearest } from './nearest.ts'
 import { checkProbe, idleProbeOptions } from './probe-checks.ts'
@@ -18,7 +19,7 @@ const LOAD_TIMEOUT_MS = 2000
 
 export function check(root: Tree): Finding[] {
   const services = [...servicesOf(root)]
-  const findings = [...checkAdmin(root), ...checkListeners(root)]
+  const findings = [...checkAdmin(root), ...checkListeners(root), ...checkGroups(services)]
   const extra = services[MAX_SERVICES]
   if (extra !== undefined) {
     const message = `${services.length} services are more than ${MAX_SERVICES}`
@@ -30,6 +31,7 @@ export function check(root: Tree): Finding[] {
       ...checkPools(entry),
       ...checkRoutes(entry.value),
       ...checkProxyProtocol(entry.value),
+      ...checkAffinity(entry),
     ])
       findings.push({ at, path: ['virtualServices', name, ...path], message })
   return findings
@@ -246,6 +248,7 @@ export function warn(root: Tree): Finding[] {
     const reporter = textOf(child(load, 'type'))
     if (reporter === 'http') idle(['load', 'send'], 'has no effect with type http')
     if (reporter === 'agent') for (const key of ['path', 'host']) idle(['load', key], 'has no effect with type agent')
+    for (const [key, message] of idleAffinity(service)) idle(['affinity', key], message)
     const proxyProtocol = child(service, 'proxyProtocol')
     if ((textOf(child(proxyProtocol, 'accept')) ?? 'off') === 'off')
       for (const key of ['from', 'timeout']) idle(['proxyProtocol', key], 'has no effect while accept is off')

@@ -1,3 +1,4 @@
+export { OWN_COOKIE } from './affinity.ts'
 export { configurationReference, jsonSchema } from './document.ts'
 export { type LdapFilter, parseLdapFilter } from './ldap-filter.ts'
 export { type LoadOptions, type LoadResult, loadConfig, loadConfigText } from './load.ts'

@@ -4,6 +4,7 @@
  */
 import { isIP } from 'node:net'
 import { z } from 'zod'
+import { affinity, bindings } from './affinity.ts'
 import { hash, load } from './balancing.ts'
 import { compression } from './compression.ts'
 import { filtersShape, pathsShape, poolsShape, routesShape, sorryShape } from './filters.ts'
@@ -199,21 +200,7 @@ export const poolShape = {
     .default('round-robin')
     .describe('How a backend is chosen; see [balancing](balancing.md).'),
   hash: hash.prefault({}).describe('For `balance: hash`.'),
-  affinity: z
-    .strictObject({
-      type: words(['none', 'source-ip', 'header', 'cookie'], ['none'])
-        .default('none')
-        .describe('By what a client is known.'),
-      name: later('Affinity'),
-      fallback: later('Affinity'),
-      mode: later('Affinity'),
-      prefix4: later('Affinity'),
-      prefix6: later('Affinity'),
-      timeout: later('Affinity'),
-      group: later('Affinity'),
-    })
-    .prefault({})
-    .describe('How a client is kept on its backend. Only `none` is available yet.'),
+  affinity,
   health: health.prefault({}).describe('The probe of the backends.'),
   drain: z
     .strictObject({
@@ -334,6 +321,7 @@ export const configSchema = z.strictObject({
         })
         .prefault({})
         .describe('What SIGTERM does to flows.'),
+      affinity: bindings,
       overload: overload
         .prefault({})
         .describe('When new connections are refused because memory or descriptors run short.'),

@@ -1,4 +1,5 @@
 /** What control tells a data thread of a virtual service, and the contract of what serves it. */
+import type { AffinityView, HttpSide, StreamSide } from '../affinity/index.ts'
 import type { Clients, ServiceCell } from '../board/index.ts'
 import type { PoolConfig, ServiceConfig } from '../config/index.ts'
 import type { DeadlineWheel, Logger } from '../core/index.ts'
@@ -46,6 +47,8 @@ export interface PoolView {
   readonly row: number
   readonly balance: PoolConfig['balance']
   readonly hash: PoolConfig['hash']
+  /** null: clients are not kept on their backends. */
+  readonly affinity: AffinityView | null
   readonly backends: readonly BackendView[]
   readonly queue: PoolConfig['queue']
   readonly allDown: PoolConfig['allDown']
@@ -71,6 +74,9 @@ export interface ServicePool {
   readonly timed: boolean
   /** What requests are hashed by; null: they are not, or by their client's address. */
   readonly hashKey: HashKey | null
+  /** What its affinity reads of requests, and of a connection's first bytes; null: nothing. */
+  readonly http: HttpSide | null
+  readonly stream: StreamSide | null
 }
 
 /** What the flows of a service share in one data thread. */

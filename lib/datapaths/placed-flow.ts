@@ -56,6 +56,7 @@ export abstract class PlacedFlow implements Flow, FlowRecord {
   readonly protocol: string
   readonly service: string
   readonly clientAddress: string
+  affinityKey = ''
   readonly clientPort: number
   readonly id: string
   /** See `Flow`; set before the flow looks for a backend. */
@@ -208,9 +209,9 @@ export abstract class PlacedFlow implements Flow, FlowRecord {
     const { backend } = this
     this.#release()
     this.#context.cell.retry(reason)
-    // An idle connection that had died says nothing of its backend, and yet another one is the safer choice: many at once die
-    // with their backend, whose kernel may take connections a moment longer.
-    this.#seek(leave === null ? backend : null)
+    // An idle connection that had died says nothing of its backend, and yet another one is the safer choice where clients are not
+    // bound: many at once die with their backend, whose kernel may take connections a moment longer.
+    this.#seek(leave === null && !this.place.pool.sticky ? backend : null)
   }
 
   #mayTry(reason: RetryReason): boolean {

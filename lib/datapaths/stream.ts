@@ -1,5 +1,6 @@
 /** The datapath of `tcp`, `tls`, `http` and `https` services in one data thread: listeners in front, sessions behind. */
-import { BackendCell, type Board, Clients, ListenerCell, PoolCell, ServiceCell } from '../board/index.ts'
+import { createAffinity } from '../affinity/index.ts'
+import { BackendCell, type Board, Clients, ListenerCell, PoolCell, ServiceCell, sharedTime } from '../board/index.ts'
 import { BalancerError, type DeadlineWheel, type Logger } from '../core/index.ts'
 import { policyFactory } from '../policies/index.ts'
 import { Backend, Pool } from '../pool/index.ts'
@@ -45,7 +46,7 @@ export class StreamDatapath implements Datapath {
     const clients = limited ? new Clients(board.clients, thread, view.row) : null
     const context: ServiceContext = {
       view,
-      pools: [servicePool(view, own, tools), ...others.map((pool) => servicePool(view, pool, tools))],
+      pools: [servicePool(view, own, cell, tools), ...others.map((pool) => servicePool(view, pool, cell, tools))],
       retryBudget: new RetryBudget(),
       cell,
       clients,
@@ -137,7 +138,12 @@ export class StreamDatapath implements Datapath {
   }
 }
 
-function servicePool({ name }: ServiceView, view: PoolView, { board, thread }: ThreadTools): ServicePool {
+function servicePool(
+  { name, protocol }: ServiceView,
+  view: PoolView,
+  service: ServiceCell,
+  { board, thread }: ThreadTools,
+): ServicePool {
   const policy = policyFactory(view.balance, view.hash)
   if (policy === undefined)
     throw new BalancerError('CONFIG_INVALID', `service ${name}: there is no policy ${view.balance}`)
@@ -146,10 +152,33 @@ function servicePool({ name }: ServiceView, view: PoolView, { board, thread }: T
       new Backend(name, host, port, new BackendCell(board, thread, row), { sendProxy, tier }),
   )
   const cell = new PoolCell(board, thread, view.row)
+  const built =
+    view.affinity === null
+      ? null
+      : createAffinity(view.affinity, {
+          backends,
+          table: board.bindings,
+          thread,
+          secure: protocol === 'https',
+          onEvicted: () => service.affinityEvicted(),
+          now: () => sharedTime(performance.now()),
+          wall: Date.now,
+        })
+  const pool = new Pool({
+    backends,
+    cell,
+    policy,
+    queue: view.queue,
+    panics: view.allDown === 'panic',
+    affinity: built?.affinity ?? null,
+    onAffinity: (result) => service.affinity(result),
+  })
   return {
     view,
-    pool: new Pool({ backends, cell, policy, queue: view.queue, panics: view.allDown === 'panic' }),
+    pool,
     timed: view.balance === 'least-time',
     hashKey: HashKey.of(view),
+    http: built?.http ?? null,
+    stream: built?.stream ?? null,
   }
 }

@@ -1,4 +1,4 @@
-/** What a pool asks of a balancing policy. The pool owns the contract; the policies are in lib/policies. */
+/** What a pool asks of a policy and of an affinity. The pool owns the contracts; lib/policies and lib/affinity keep them. */
 import type { Backend } from './backend.ts'
 
 /** What a policy may know of the flow that it places. */
@@ -7,6 +7,8 @@ export interface Flow {
   readonly clientAddress: string
   /** What the service balances by, when it does so by hash; '': the client's address. */
   readonly hashKey: string
+  /** By what the client is known besides: a cookie, a field's value, a session's id; '': nothing. */
+  readonly affinityKey: string
 }
 
 /** Balances over eligible backends: never asks whether one is available. */
@@ -15,6 +17,17 @@ export interface Policy {
   rebuild(eligible: readonly Backend[]): void
   /** One of the eligible that is not in `avoid`; undefined only when there is none. */
   pick(flow: Flow, avoid: ReadonlySet<Backend> | null): Backend | undefined
+}
+
+/** Keeps clients on their backends. Whether a backend may serve is the pool's to say. */
+export interface Affinity {
+  /** The backend that the flow's client is kept on; undefined: none is known. */
+  find(flow: Flow): Backend | undefined
+  /**
+   * Keeps the flow's client on `backend` from now on, in the place of `instead` (undefined: it was not bound).
+   * Answers whom it is bound to now: another thread may have been faster.
+   */
+  bind(flow: Flow, backend: Backend, instead: Backend | undefined): Backend
 }
 
 /** What a policy may use of the world. */

@@ -1,7 +1,7 @@
 /** The backends of a pool in one data thread: keeps the eligible snapshot and asks the policy. */
-import { ACCEPTS, type PoolCell, sharedTime } from '../board/index.ts'
+import { ACCEPTS, type AffinityResult, type PoolCell, sharedTime } from '../board/index.ts'
 import type { Backend, Tier } from './backend.ts'
-import type { Flow, Policy, PolicyFactory } from './contracts.ts'
+import type { Affinity, Flow, Policy, PolicyFactory } from './contracts.ts'
 import { Queue, type QueueLimits } from './queue.ts'
 import { stateFromNumber } from './state.ts'
 
@@ -17,6 +17,10 @@ export interface PoolOptions {
   readonly queue: QueueLimits
   /** When no backend takes new flows, all that the operator wants are used. */
   readonly panics: boolean
+  /** null: clients are not kept on their backends. */
+  readonly affinity?: Affinity | null
+  /** Told what became of each look for a client's backend. */
+  readonly onAffinity?: (result: AffinityResult) => void
 }
 
 const now = (): number => sharedTime(performance.now())
@@ -28,19 +32,25 @@ export class Pool {
   readonly #cell: PoolCell
   readonly #policy: Policy
   readonly #panics: boolean
+  readonly #affinity: Affinity | null
+  readonly #onAffinity: (result: AffinityResult) => void
   #epoch = -1
   #eligible = 0
+  /** What a backend must accept to serve the clients that are bound to it. */
+  #serving: number = ACCEPTS.bound
   /** The first probe of some has not ended, and those that take new flows would do so only in their place. */
   #undecided = false
   /** Some backend takes a limited number of flows. */
   #bounded = false
 
-  constructor({ backends, cell, policy, queue, panics }: PoolOptions) {
+  constructor({ backends, cell, policy, queue, panics, affinity = null, onAffinity = () => {} }: PoolOptions) {
     this.backends = backends
     this.queue = new Queue(cell, queue)
     this.queueTimeout = queue.timeout
     this.#cell = cell
     this.#panics = panics
+    this.#affinity = affinity
+    this.#onAffinity = onAffinity
     this.#policy = policy({ next: () => cell.nextInSequence() & 0x7fff_ffff, random: Math.random, now })
   }
 
@@ -51,8 +61,49 @@ export class Pool {
    */
   take(flow: Flow, avoid: ReadonlySet<Backend> | null, waited = false): Backend | typeof FULL | undefined {
     this.#refresh()
+    if (this.#affinity !== null) return this.#takeBound(this.#affinity, flow, avoid, waited)
+    return this.#takeNew(flow, avoid, waited)
+  }
+
+  /** The client's own backend if it serves; else another one, which is the client's from then on. */
+  #takeBound(
+    affinity: Affinity,
+    flow: Flow,
+    avoid: ReadonlySet<Backend> | null,
+    waited: boolean,
+  ): Backend | typeof FULL | undefined {
+    const bound = affinity.find(flow)
+    if (bound !== undefined && (waited || !this.#queues()) && this.#beginBound(bound, avoid)) {
+      this.#onAffinity('hit')
+      return bound
+    }
+    const taken = this.#takeNew(flow, avoid, waited)
+    if (taken === undefined || taken === FULL || taken.tier === 'sorry') return taken
+    this.#onAffinity(bound === undefined ? 'miss' : 'broken')
+    const other = affinity.bind(flow, taken, bound)
+    if (other === taken) return taken
+    // Another thread has bound the client meanwhile.
+    if (this.#beginBound(other, avoid)) {
+      this.release(taken)
+      return other
+    }
+    affinity.bind(flow, taken, other)
+    return taken
+  }
+
+  #beginBound(backend: Backend, avoid: ReadonlySet<Backend> | null): boolean {
+    if (avoid?.has(backend) === true || (backend.cell.accepts() & this.#serving) === 0) return false
+    return backend.cell.tryBegin(backend.most)
+  }
+
+  /** Others wait for room: nobody goes before them. */
+  #queues(): boolean {
+    return this.#bounded && this.#cell.active() > 0
+  }
+
+  #takeNew(flow: Flow, avoid: ReadonlySet<Backend> | null, waited: boolean): Backend | typeof FULL | undefined {
     if (this.#eligible === 0) return undefined
-    if (this.#bounded && !waited && this.#cell.active() > 0) return FULL
+    if (!waited && this.#queues()) return FULL
     const backend = this.#policy.pick(flow, avoid)
     if (backend === undefined) return undefined
     if (backend.cell.tryBegin(backend.most)) return backend
@@ -69,10 +120,15 @@ export class Pool {
     return FULL
   }
 
+  /** Clients are kept on their backends. */
+  get sticky(): boolean {
+    return this.#affinity !== null
+  }
+
   /** The flow on `backend` has ended or goes elsewhere. */
   release(backend: Backend): void {
     backend.cell.end()
-    if (this.#bounded && this.#cell.active() > 0) this.#cell.wake()
+    if (this.#queues()) this.#cell.wake()
   }
 
   /** The first probe of those that should get it has not ended: flows are held for the start grace. */
@@ -102,7 +158,9 @@ export class Pool {
     const takers = this.#accepting(ACCEPTS.new)
     const [taker] = takers
     this.#undecided = unknown < (taker === undefined ? TIERS.length : TIERS.indexOf(taker.tier))
-    const eligible = takers.length === 0 && this.#panics ? this.#accepting(ACCEPTS.panic) : takers
+    const panicking = takers.length === 0 && this.#panics
+    const eligible = panicking ? this.#accepting(ACCEPTS.panic) : takers
+    this.#serving = panicking ? ACCEPTS.bound | ACCEPTS.panic : ACCEPTS.bound
     this.#eligible = eligible.length
     this.#policy.rebuild(eligible)
   }

@@ -1,11 +1,12 @@
 /** Runs the virtual services of a configuration: rows, certificates, ports, probes and data threads. */
 import { availableParallelism } from 'node:os'
 import { setFlagsFromString } from 'node:v8'
-import { Board, RowBook } from '../board/index.ts'
+import { Board, newBindings, RowBook, sharedTime } from '../board/index.ts'
 import type { Config, ServiceConfig } from '../config/index.ts'
 import { BalancerError, type Clock, formatAddress, type Logger } from '../core/index.ts'
 import type { BackendView, ListenerView, PoolView, ServiceView } from '../datapaths/index.ts'
 import { type Credentials, loadCredentials, newTicketKeys } from '../tls/index.ts'
+import { AffinityPlan, usesTable } from './affinity.ts'
 import { Leftovers } from './leftovers.ts'
 import { descriptorMeans, MemoryUse, memoryMeans } from './means.ts'
 import { OverloadWatch } from './overload.ts'
@@ -14,11 +15,14 @@ import { type Claim, claimPort } from './ports.ts'
 import { Threads } from './threads.ts'
 import { BackendTracker, type StateChange } from './tracker.ts'
 
+const ENTRIES_MS = 1000 // a full table takes 10 ms to count
 const TICK_MS = 200 // how soon a drained backend is seen as down
 const FLOOD_OVER_TICKS = 15 // 3 s with few connections, then what a flood left is collected
 
 export interface ManagerOptions {
   readonly config: Config
+  /** Where what must outlive the process is kept. */
+  readonly stateFolder: string
   readonly clock: Clock
   readonly log: Logger
   readonly onHopeless: (error: BalancerError) => void
@@ -38,6 +42,7 @@ export class Manager {
   readonly startedAt: number
   readonly #options: ManagerOptions
   readonly #rows = new RowBook()
+  readonly #affinity: AffinityPlan
   readonly #services = new Map<string, RunningService>()
   readonly #listeners = new Set<(change: StateChange) => void>()
   #threads: Threads | null = null
@@ -45,11 +50,15 @@ export class Manager {
   readonly #leftovers: Leftovers
   #ticker: NodeJS.Timeout | null = null
   #draining = false
+  #entries: Int32Array | null = null
+  #entriesAt = 0
 
   constructor(options: ManagerOptions) {
-    const { threads } = options.config.appliance
+    const { threads, affinity } = options.config.appliance
     this.#options = options
-    this.board = new Board(threads === 'auto' ? Math.min(availableParallelism(), 32) : threads)
+    const count = threads === 'auto' ? Math.min(availableParallelism(), 32) : threads
+    this.board = new Board(count, undefined, newBindings(affinity.maxEntries))
+    this.#affinity = new AffinityPlan(options.stateFolder, options.log)
     this.startedAt = options.clock.wall()
     setFlagsFromString('--expose-gc') // for threads that start from now on: see `collect`
     const use = new MemoryUse()
@@ -109,6 +118,7 @@ export class Manager {
     this.#ticker = setInterval(() => {
       for (const tracker of this.trackers()) tracker.tick()
       this.#leftovers.look()
+      this.board.bindings.sweep(sharedTime(performance.now()))
     }, TICK_MS)
     try {
       await this.#overload.look() // before the first connection
@@ -128,6 +138,22 @@ export class Manager {
 
   *trackers(): Generator<BackendTracker> {
     for (const service of this.#services.values()) yield* service.trackers
+  }
+
+  /** Clients of a service that the table keeps on their backends, a second ago at most; null: it keeps none there. */
+  affinityEntriesOf({ view }: RunningService): number | null {
+    const scopes = new Set<number>()
+    for (const { affinity } of view.pools)
+      if (affinity !== null && usesTable(affinity)) scopes.add(affinity.scope.number)
+    if (scopes.size === 0) return null
+    const now = this.#options.clock.now()
+    if (this.#entries === null || now - this.#entriesAt > ENTRIES_MS) {
+      this.#entries = this.board.bindings.entriesByScope()
+      this.#entriesAt = now
+    }
+    let sum = 0
+    for (const scope of scopes) sum += this.#entries[scope] ?? 0
+    return sum
   }
 
   /** Flows of clients under way, over all services. */
@@ -182,6 +208,7 @@ export class Manager {
     const pools = poolsOf(service)
     const trackers: BackendTracker[] = []
     const poolViews: PoolView[] = []
+    const cookies = new Set<string>()
     for (const [poolName, pool] of pools) {
       const poolRow = this.#rows.row('pool', `${name} ${poolName}`)
       const backends: BackendView[] = []
@@ -212,8 +239,20 @@ export class Manager {
         backends.push({ row, name: backend.name, host, port, tier, sendProxy: backend.sendProxy ?? service.sendProxy })
       }
       const { balance, hash, queue, allDown, sorry } = pool
+      const affinity = await this.#affinity.viewOf(name, poolName, poolRow, pool.affinity, cookies)
       const { startGrace } = pool.health
-      poolViews.push({ name: poolName, row: poolRow, balance, hash, backends, queue, allDown, sorry, startGrace })
+      poolViews.push({
+        name: poolName,
+        row: poolRow,
+        balance,
+        hash,
+        affinity,
+        backends,
+        queue,
+        allDown,
+        sorry,
+        startGrace,
+      })
     }
     const [own, ...others] = poolViews as [PoolView, ...PoolView[]]
     const view: ServiceView = {

@@ -5,6 +5,7 @@ import type { ServiceView } from '../datapaths/index.ts'
 /** Given to a data thread when it starts. */
 export interface ThreadStart {
   readonly board: SharedArrayBuffer
+  readonly bindings: SharedArrayBuffer
   readonly threads: number
   readonly thread: number
   readonly accessLog: AccessLogConfig

@@ -119,7 +119,8 @@ export class Threads {
 
   #spawn(thread: number): Promise<void> {
     const { board, accessLog, services, clock, log } = this.#options
-    const workerData: ThreadStart = { board: board.buffer, threads: board.threads, thread, accessLog, services }
+    const { buffer, bindings, threads } = board
+    const workerData: ThreadStart = { board: buffer, bindings: bindings.buffer, threads, thread, accessLog, services }
     const worker = new Worker(ENTRY, { workerData, name: `data-${thread}` })
     const exited = new Promise<void>((resolve) => worker.once('exit', () => resolve()))
     const utilisation = new Utilisation(worker.performance)

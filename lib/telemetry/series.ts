@@ -1,5 +1,6 @@
 /** The table of series per service, listener and backend, read from the board when it is scraped. */
 import {
+  AFFINITY_RESULTS,
   BACKEND,
   type Board,
   BUCKETS,
@@ -29,6 +30,8 @@ export interface ServiceSource {
   readonly protocol: string
   readonly listeners: readonly ListenerSource[]
   readonly pools: readonly { readonly row: number }[]
+  /** Clients of it that are in the table of bindings; null: it keeps none there. */
+  readonly affinityEntries: number | null
   readonly backends: readonly BackendSource[]
   /** End of the certificate's validity in wall-clock milliseconds; null: no TLS. */
   readonly certificateNotAfter: number | null
@@ -139,6 +142,25 @@ const OF_SERVICE: readonly Family<ServiceSource>[] = [
         of,
         pools.reduce((sum, { row }) => sum + board.active('pool', row), 0),
       ),
+  },
+  {
+    name: 'evenkeel_affinity_total',
+    help: 'Looks for the backend that a client is kept on. broken: there is one, and it may not serve the client any more.',
+    type: 'counter',
+    samples: counts('service', SERVICE.at.affinity, AFFINITY_RESULTS, 'result'),
+  },
+  {
+    name: 'evenkeel_affinity_entries',
+    help: 'Clients that are kept on a backend by the table that all services share; services of a group tell those of the group.',
+    type: 'gauge',
+    samples: (name, of, { affinityEntries: n }) => (n === null ? '' : line(name, of, n)),
+  },
+  {
+    name: 'evenkeel_affinity_evictions_total',
+    help: 'Clients that were forgotten before their time, because the table had no room.',
+    type: 'counter',
+    samples: (name, of, { row, affinityEntries }, { board }) =>
+      affinityEntries === null ? '' : line(name, of, board.sum('service', row, SERVICE.at.affinityEvicted)),
   },
   {
     name: 'evenkeel_bytes_total',

@@ -205,7 +205,7 @@ t.test('until its share is taken back, a dead thread costs its bucket millisecon
   const lock = words.indexOf(1 << 8, 16)
   t.ok(lock > 0, 'the word of the bucket: one entry, nobody writes')
   words[lock] = (1 << 8) | 2 // held by thread 1
-  const entry = words.indexOf(2 | (1 << 2) | (1 << 15), lock + 1)
+  const entry = words.indexOf(2 | (1 << 2) | (1 << 16), lock + 1)
   t.ok(entry > 0, 'the word of the entry')
   t.equal(backendOf('alice', 0), 'b1', 'look-ups go on')
   const begun = performance.now()

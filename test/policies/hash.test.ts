@@ -5,7 +5,7 @@ import { FLOW, flowOf, type Rig, rigOf } from './fixtures/rig.ts'
 import { inThreads } from './fixtures/threads.ts'
 
 const KEYS = 20_000
-const KEY: Flow = { clientAddress: '10.0.0.1', hashKey: 'a popular one' }
+const KEY: Flow = { clientAddress: '10.0.0.1', affinityKey: '', hashKey: 'a popular one' }
 
 /** Whom each of the keys goes to while nothing is under way. */
 const placesOf = ({ policy }: Rig): (string | undefined)[] =>
@@ -71,7 +71,8 @@ t.test('a table of owners says the same as a look at all backends: the limit bet
 
 t.test('without a key the address of the client decides', (t) => {
   const { policy } = rigOf('hash', [1, 1, 1, 1, 1])
-  const by = (clientAddress: string, hashKey: string) => policy.pick({ clientAddress, hashKey }, null)?.name
+  const by = (clientAddress: string, hashKey: string) =>
+    policy.pick({ clientAddress, affinityKey: '', hashKey }, null)?.name
   const names = new Set<string | undefined>()
   for (let i = 0; i < 100; i++) {
     names.add(by(`10.0.0.${i}`, ''))

@@ -14,7 +14,7 @@ import {
 } from '../../lib/pool/index.ts'
 import { within } from '../support/eventually.ts'
 
-const FLOW: Flow = { clientAddress: '10.0.0.1', hashKey: '' }
+const FLOW: Flow = { clientAddress: '10.0.0.1', affinityKey: '', hashKey: '' }
 const POOL_ROW = 1
 
 /** A policy that notes what it is shown, and picks the first that it may. */

@@ -4,7 +4,7 @@ import { ACCEPTS, BackendCell, Board, PoolCell, WEIGHT_UNIT } from '../../lib/bo
 import { Backend, type BackendState, FULL, Pool, stateToNumber, type Waiter } from '../../lib/pool/index.ts'
 import { eventually } from '../support/eventually.ts'
 
-const FLOW = { clientAddress: '10.0.0.1', hashKey: '' }
+const FLOW = { clientAddress: '10.0.0.1', affinityKey: '', hashKey: '' }
 
 /** The same pool of `most.length` backends as each of `threads` data threads sees it. */
 function rig(threads: number, most: readonly number[], max = 100) {

@@ -1,7 +1,7 @@
 /** Starts the balancer as its users do, as a process of its own, and asks it questions. */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -75,7 +75,10 @@ async function launch(t: Teardown, config: string | object, options: BalancerOpt
   const file = join(dir, 'virtual-services.yaml')
   const accessLog = join(dir, 'access.log')
   await writeFile(file, configText(config, accessLog))
-  for (const [name, content] of Object.entries(options.files ?? {})) await writeFile(join(dir, name), content)
+  for (const [name, content] of Object.entries(options.files ?? {})) {
+    await mkdir(dirname(join(dir, name)), { recursive: true })
+    await writeFile(join(dir, name), content)
+  }
   const child = spawn(process.execPath, [CLI, 'run', '--json', file, ...(options.args ?? [])], {
     cwd: dirname(dirname(dirname(CLI))),
     stdio: ['ignore', 'pipe', 'pipe'],

@@ -43,6 +43,7 @@ const service = (more: Partial<ServiceSource> = {}): ServiceSource => ({
   protocol: 'http',
   listeners: [{ name: '127.0.0.1:80', row: 0 }],
   pools: [{ row: 0 }],
+  affinityEntries: null,
   backends: [backend('b1', 0)],
   certificateNotAfter: null,
   ...more,

@@ -105,7 +105,8 @@ export class ProxyExchange extends PlacedFlow implements Responder, BodyOwner, P
     const { length, chunked } = head.framing
     const limit = view.http.maxBody ?? Number.MAX_SAFE_INTEGER
     this.#body = new RequestBody(req, chunked || length > 0, !chunked, limit, this)
-    const fields = requestFields(head, view.http, hop, this.id)
+    const whole = requestFields(head, view.http, hop, this.id)
+    const fields = engine.context.affinityFields?.forwardList(whole) ?? whole
     this.#filtered = this.#filter(engine.context.filtering, fields)
     this.#fields = withoutGarbling(this.#filtered === null ? fields : this.#filtered.fields)
     res.on('finish', () => this.#finished())
@@ -149,6 +150,9 @@ export class ProxyExchange extends PlacedFlow implements Responder, BodyOwner, P
     }
     const { fields, path } = this.#head
     this.hashKey = this.place.hashKey?.ofFields(fields, path) ?? ''
+    const { affinityFields } = this.#engine.context
+    if (affinityFields !== null)
+      this.affinityKey = affinityFields.keyOf(affinityFields.readList(this.#head.fields), this.place)
     this.seekBackend()
   }
 
@@ -291,7 +295,8 @@ export class ProxyExchange extends PlacedFlow implements Responder, BodyOwner, P
     const wanted = this.#head.upgrade
     if (head === null || wanted === '' || upgrade.toLowerCase() !== wanted.toLowerCase()) return this.onBadResponse()
     this.#answering(101)
-    const text = headText(101, head.phrase, responseFields(head, { ...INTERIM, connection: 'Upgrade', upgrade }))
+    const fields = responseFields(head, { ...INTERIM, connection: 'Upgrade', upgrade })
+    const text = headText(101, head.phrase, this.#marked(fields))
     const wire = stream.detach()
     if (wire === null) return this.onTruncated()
     this.bytesOut += text.length
@@ -323,7 +328,9 @@ export class ProxyExchange extends PlacedFlow implements Responder, BodyOwner, P
     this.#answering(status)
     this.#closeAfter = !keep
     this.#client.gather()
-    this.#packing = relayAnswer({ answer, head, fields, empty, trailers: hop.trailers }, this.#offer, this.#res, this)
+    const marked = this.#marked(fields)
+    const all = { answer, head, fields: marked, empty, trailers: hop.trailers }
+    this.#packing = relayAnswer(all, this.#offer, this.#res, this)
   }
 
   onPackFailed(): void {
@@ -336,6 +343,13 @@ export class ProxyExchange extends PlacedFlow implements Responder, BodyOwner, P
     if (filtering === null || backend === null) return fields
     const view = this.#filtered?.view ?? null
     return filterResponse(filtering, fields, status, view, formatAddress(backend.host, backend.port))
+  }
+
+  /** The answer's fields with what keeps the client on its backend. */
+  #marked(fields: readonly string[]): readonly string[] {
+    const { affinityFields } = this.#engine.context
+    if (affinityFields === null || this.backend === null) return fields
+    return affinityFields.answerList(fields, this.place, this.affinityKey, this.backend)
   }
 
   onRelayed(): void {

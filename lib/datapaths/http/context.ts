@@ -8,6 +8,7 @@ import { Compression } from '../compression/compression.ts'
 import type { ServiceContext, ServicePool, ServiceView, Session } from '../contract.ts'
 import type { RetryBudget } from '../retry-budget.ts'
 import { trimmed } from '../trimmed.ts'
+import { AffinityFields } from './affinity-fields.ts'
 import { ConnectionCache } from './backend-connection.ts'
 import { ID, isTwin } from './fields.ts'
 import { Filtering } from './filtering.ts'
@@ -33,6 +34,8 @@ export class HttpContext implements ServiceContext {
   readonly filtering: Filtering | null
   /** null: bodies go on as they are. */
   readonly compression: Compression | null
+  /** null: no client is known by what its requests say. */
+  readonly affinityFields: AffinityFields | null
   draining = false
   /** Exchanges under way. */
   active = 0
@@ -73,6 +76,7 @@ export class HttpContext implements ServiceContext {
     )
     this.filtering = Filtering.of(filters, http.paths, routes.length > 0)
     this.compression = Compression.of(http.compression, context.cell)
+    this.affinityFields = AffinityFields.of(context.pools)
     this.#trusted = new AddressSet(context.view.http.trustedProxies)
   }
 

@@ -59,6 +59,8 @@ export class Exchange extends PlacedFlow implements Responder, PackingOwner, Tel
   readonly #filtered: FilteredHead | null
   /** How its answer may be compressed; null: not at all. */
   readonly #offer: Offer | null
+  /** The values that may hold what the client is known by; null: nothing is read of them. */
+  readonly #keyValues: readonly string[] | null
   readonly #minor: number
   readonly #idempotent: boolean
   readonly #headOnly: boolean
@@ -123,7 +125,10 @@ export class Exchange extends PlacedFlow implements Responder, PackingOwner, Tel
     this.#keepAlive = head.framing.persistent(head.minor)
     this.#request = new Upload(head.framing, view.http.maxBody ?? Number.MAX_SAFE_INTEGER)
     this.#trailers = head.te && head.minor === 1 && takesTrailers(buf, base, head)
-    const text = forwardRequest(buf, base, head, view.http, hop, this.id)
+    const { affinityFields } = context
+    this.#keyValues = affinityFields === null ? null : affinityFields.read(head, buf, base)
+    const whole = forwardRequest(buf, base, head, view.http, hop, this.id)
+    const text = affinityFields === null ? whole : affinityFields.forward(whole)
     const hostless = needsHost(head, view.http)
     this.#filtered =
       context.filtering === null
@@ -175,6 +180,8 @@ export class Exchange extends PlacedFlow implements Responder, PackingOwner, Tel
       if (place === null) return this.refuse(404, 'no-route', 'no route leads there')
       this.place = place
     }
+    if (this.#keyValues !== null)
+      this.affinityKey = this.#context.affinityFields?.keyOf(this.#keyValues, this.place) ?? ''
     this.seekBackend()
   }
 
@@ -294,7 +301,8 @@ export class Exchange extends PlacedFlow implements Responder, PackingOwner, Tel
       return this.onBadResponse('an upgrade that was not asked for')
     const connection = this.#connection as BackendConnection
     this.#answering(101)
-    const text = forwardResponse(buf, base, head, framing, { ...INTERIM, connection: 'Upgrade', upgrade })
+    const hop = { ...INTERIM, connection: 'Upgrade', upgrade }
+    const text = this.#marked(forwardResponse(buf, base, head, framing, hop), connection.backend)
     this.bytesOut += text.length
     this.#client.wire.writeText(text)
     connection.detach()
@@ -318,7 +326,8 @@ export class Exchange extends PlacedFlow implements Responder, PackingOwner, Tel
     const hop = { body: out, connection: value, upgrade: '', trailers }
     outbox.begin()
     writeResponse(outbox, buf, base, head, framing, hop)
-    const filtered = this.#filtered === null ? outbox : this.#filter(outbox.toString(), status, connection.backend)
+    const plain = this.#filtered === null && this.#keyValues === null
+    const filtered = plain ? outbox : this.#changed(outbox.toString(), status, connection.backend)
     if (filtered === null) return this.refuse(502, 'bad-response', 'a filter made an answer that can not go on')
     const packed = this.#offer === null ? null : packedHead(this.#offer, filtered.toString(), status, framing.length)
     const text = packed === null ? filtered : packed.text
@@ -334,6 +343,18 @@ export class Exchange extends PlacedFlow implements Responder, PackingOwner, Tel
       this.#relay(connection, this.#response, buf, base + head.pos, end, text)
     }
     this.#now = 0
+  }
+
+  /** The answer's head behind filters and affinity; null: it can't go on. */
+  #changed(text: string, status: number, backend: Backend): string | null {
+    const filtered = this.#filtered === null ? text : this.#filter(text, status, backend)
+    return filtered === null ? null : this.#marked(filtered, backend)
+  }
+
+  /** The answer's head with what keeps the client on its backend. */
+  #marked(text: string, backend: Backend): string {
+    if (this.#keyValues === null) return text
+    return this.#context.affinityFields?.answer(text, this.place, this.affinityKey, backend) ?? text
   }
 
   #filter(text: string, status: number, { host, port }: Backend): string | null {

@@ -1,4 +1,5 @@
 /** Joins two wires: bytes both ways with backpressure, half-close and an idle limit. */
+import type { StreamWatch } from '../../affinity/index.ts'
 import { Deadline, type DeadlineOwner, type DeadlineWheel } from '../../core/index.ts'
 import type { Wire, WireSink } from '../wire.ts'
 
@@ -15,6 +16,8 @@ class Half implements WireSink {
   readonly wire: Wire
   readonly #relay: Relay
   other: Half | null = null
+  /** Sees what is read, as long as it wants to; null: nobody. */
+  watch: StreamWatch | null = null
   bytes = 0
   ended = false
   /** Our write of what it read is pending: it does not read. */
@@ -29,6 +32,7 @@ class Half implements WireSink {
   onBytes(bytes: Buffer, length: number): void {
     this.bytes += length
     this.#relay.touch()
+    if (this.watch !== null && !this.watch.push(bytes, length)) this.watch = null
     const to = (this.other as Half).wire
     const flowed = this.wire.owned ? to.writeOwned(bytes, 0, length) : to.write(bytes, 0, length)
     if (!this.#bulk && length >= FULL_READ) {
@@ -91,6 +95,11 @@ export class Relay implements DeadlineOwner {
     this.#deadline = new Deadline(wheel, this)
     client.sink = this.#client
     backend.sink = this.#backend
+  }
+
+  /** Lets somebody see what the backend sends. Before `start`. */
+  watchBackend(watch: StreamWatch): void {
+    this.#backend.watch = watch
   }
 
   /** Bytes of either side that were read before the relay took over. Before `start`. */

@@ -6,9 +6,12 @@ import { newId } from '../ids.ts'
 import { PlacedFlow } from '../placed-flow.ts'
 import { formatHeader } from '../proxy-protocol/format.ts'
 import type { Wire } from '../wire.ts'
+import { Opening, type OpeningTaker } from './opening.ts'
 import { Relay } from './relay.ts'
 
-export class TcpSession extends PlacedFlow implements Session {
+const NOTHING: Buffer = Buffer.alloc(0)
+
+export class TcpSession extends PlacedFlow implements Session, OpeningTaker {
   readonly method = ''
   readonly target = ''
   readonly host = ''
@@ -18,6 +21,8 @@ export class TcpSession extends PlacedFlow implements Session {
   readonly #context: ServiceContext
   readonly #wire: Wire
   readonly #closed: () => void
+  /** The client's first bytes; null: they are not looked at. */
+  #opening: Opening | null = null
   #relay: Relay | null = null
 
   constructor(context: ServiceContext, wire: Wire, closed: () => void) {
@@ -25,12 +30,30 @@ export class TcpSession extends PlacedFlow implements Session {
     this.#context = context
     this.#wire = wire
     this.#closed = closed
-    wire.sink = { onBytes() {}, onEnd() {}, onDrain() {}, onClose: () => this.#finish('client', 'client-closed') }
+    this.#await()
     context.sessions.add(this)
   }
 
   start(): void {
+    const { stream } = this.place
+    if (stream === null) return this.seekBackend()
+    this.#opening = new Opening(this.#wire, stream, this.#context.wheel, this)
+    this.#opening.start()
+  }
+
+  onOpened(key: string): void {
+    this.affinityKey = key
+    this.#await()
     this.seekBackend()
+  }
+
+  onLeft(): void {
+    this.#finish('client', 'client-closed')
+  }
+
+  /** Until there is a relay only the client's end is of interest. */
+  #await(): void {
+    this.#wire.sink = { onBytes() {}, onEnd() {}, onDrain() {}, onClose: () => this.onLeft() }
   }
 
   drain(): void {}
@@ -51,6 +74,9 @@ export class TcpSession extends PlacedFlow implements Session {
     this.timeTaken(performance.now(), this.dialledAt, true)
     if (backend.sendProxy !== 'off') wire.writeText(formatHeader(backend.sendProxy, this.#wire))
     this.#relay = new Relay(this.#wire, wire, wheel, view.timeouts.idle, ({ by, reason }) => this.#finish(by, reason))
+    const watch = this.place.stream?.watch(backend, this.affinityKey) ?? null
+    if (watch !== null) this.#relay.watchBackend(watch)
+    if (this.#opening !== null) this.#relay.inject(this.#opening.bytes, NOTHING)
     this.#relay.start()
   }
 
@@ -61,6 +87,7 @@ export class TcpSession extends PlacedFlow implements Session {
   #finish(by: string, reason: Reason | ''): void {
     if (this.over) return
     this.#context.sessions.delete(this)
+    this.#opening?.cancel()
     this.backend?.cell.request(0)
     // Without a relay nothing was sent: a reset is TCP's way to say that nobody is here.
     if (this.#relay === null) this.#wire.reset()
