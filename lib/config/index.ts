@@ -9,6 +9,7 @@ export type {
   Config,
   HealthConfig,
   LoadConfig,
+  OutliersConfig,
   PoolConfig,
   ServiceConfig,
 } from './schema.ts'

@@ -240,6 +240,7 @@ export abstract class PlacedFlow implements Flow, FlowRecord {
     this.#dial?.cancel()
     this.#waiting?.leave()
     if (this.#budgeted !== null) retryBudget.give(this.#budgeted)
+    if (reason === 'cut') this.backend?.cell.cut()
     this.#release()
     this.endedBy = by
     this.reason = reason

@@ -35,6 +35,11 @@ export class TcpSession extends PlacedFlow implements Session {
 
   drain(): void {}
 
+  since(backendName: string | null): number {
+    if (this.over || (backendName !== null && backendName !== this.backendName)) return Number.POSITIVE_INFINITY
+    return this.startedAt
+  }
+
   cut(backendName: string | null): void {
     if (backendName !== null && backendName !== this.backendName) return
     if (this.#relay === null) this.#finish('us', 'cut')
