@@ -419,7 +419,7 @@ const admin = z.strictObject({
         text.startsWith('unix:') ||
         (isIP(text.slice(0, text.lastIndexOf(':')).replace(/^\[|\]$/g, '')) !== 0 &&
           Number(text.slice(text.lastIndexOf(':') + 1)) <= 65_535),
-      'is not an address and port; write 127.0.0.1:9600',
+      'is not an address and port; write 127.0.0.1:9600 or unix:/run/evenkeel.sock',
     )
     .default('127.0.0.1:9600')
     .describe(
