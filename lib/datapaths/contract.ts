@@ -50,6 +50,8 @@ export interface PoolView {
   readonly queue: PoolConfig['queue']
   readonly allDown: PoolConfig['allDown']
   readonly sorry: PoolConfig['sorry']
+  /** Flows that fail are counted by backend. */
+  readonly watched: boolean
   /** ms that flows are held while no backend has a first probe result. */
   readonly startGrace: number
 }

@@ -175,7 +175,16 @@ export abstract class PlacedFlow implements Flow, FlowRecord {
     })
   }
 
+  /** Its backend served it well, or failed it: counted where outliers are looked for. */
+  protected judge(well: boolean): void {
+    const { backend } = this
+    if (backend === null || !backend.watched) return
+    if (well) backend.cell.succeeded()
+    else backend.cell.failed()
+  }
+
   #connectFailed(backend: Backend, late: boolean): void {
+    this.judge(false)
     this.failure = late ? CONNECT_TIMEOUT : CONNECT_FAILED
     if (late) this.timeTaken(performance.now(), this.dialledAt, false)
     if (this.spent) return this.onUnplaced()

@@ -188,7 +188,7 @@ function servicePool({ name }: ServiceView, view: PoolView, { board, thread }: T
     throw new BalancerError('CONFIG_INVALID', `service ${name}: there is no policy ${view.balance}`)
   const backends = view.backends.map(
     ({ name, host, port, row, sendProxy, tier }) =>
-      new Backend(name, host, port, new BackendCell(board, thread, row), { sendProxy, tier }),
+      new Backend(name, host, port, new BackendCell(board, thread, row), { sendProxy, tier, watched: view.watched }),
   )
   const cell = new PoolCell(board, thread, view.row)
   return {

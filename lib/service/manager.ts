@@ -289,7 +289,8 @@ export class Manager {
       if (pool.outliers !== undefined) outliers.push(this.#watch(name, poolName, pool, pool.outliers, trackers))
       const { balance, hash, queue, allDown, sorry } = pool
       const { startGrace } = pool.health
-      poolViews.push({ name: poolName, row: poolRow, balance, hash, backends, queue, allDown, sorry, startGrace })
+      const watched = pool.outliers !== undefined
+      poolViews.push({ name: poolName, row: poolRow, balance, hash, backends, queue, allDown, sorry, watched, startGrace })
     }
     const [own, ...others] = poolViews as [PoolView, ...PoolView[]]
     const view: ServiceView = {

@@ -344,6 +344,7 @@ export class ProxyExchange extends PlacedFlow implements Responder, BodyOwner, P
   }
 
   onTruncated(): void {
+    this.judge(false)
     this.finish('backend', 'truncated-response')
   }
 
@@ -353,6 +354,7 @@ export class ProxyExchange extends PlacedFlow implements Responder, BodyOwner, P
   }
 
   onBadResponse(): void {
+    this.judge(false)
     if (this.answered) return this.finish('backend', 'bad-response')
     this.failure = BAD_RESPONSE
     this.onUnplaced()
@@ -365,6 +367,7 @@ export class ProxyExchange extends PlacedFlow implements Responder, BodyOwner, P
     attempt?.end(false)
     const uses = attempt?.stream?.uses ?? 0 // 0: it was gone before it could be used
     const stale = uses !== 1 && !this.stale
+    if (!stale) this.judge(false)
     const again = !begun && this.#head.idempotent && this.#body.whole && (stale || !this.spent)
     this.failure = GONE
     if (!again) return this.onUnplaced()
@@ -386,6 +389,7 @@ export class ProxyExchange extends PlacedFlow implements Responder, BodyOwner, P
     const cell = this.backend?.cell
     cell?.responded(this.firstByteMs)
     cell?.request(status)
+    this.judge(status < 502 || status > 504)
     if (this.place.timed) this.#timed(now, status < 500)
   }
 
@@ -410,6 +414,7 @@ export class ProxyExchange extends PlacedFlow implements Responder, BodyOwner, P
       return this.refuse(408, 'client-timeout', 'the body did not come in time')
     }
     this.#timed(performance.now(), false)
+    this.judge(false)
     this.refuse(504, 'backend-timeout', 'the backend did not answer in time')
   }
 

@@ -383,6 +383,7 @@ export class Exchange extends PlacedFlow implements Responder, PackingOwner, Tel
 
   onBadResponse(_problem: string): void {
     if (this.answered) return this.#abortResponse('bad-response')
+    this.judge(false)
     this.refuse(502, 'bad-response', 'the backend gave an answer that is not HTTP')
   }
 
@@ -397,6 +398,7 @@ export class Exchange extends PlacedFlow implements Responder, PackingOwner, Tel
     }
     const connection = this.#connection as BackendConnection
     const stale = connection.uses > 1 && !this.stale
+    if (!stale) this.judge(false)
     const again = !begun && this.#idempotent && this.#request.repeatable && (stale || !this.spent)
     this.failure = CLOSED
     if (!again) return this.onUnplaced()
@@ -412,6 +414,7 @@ export class Exchange extends PlacedFlow implements Responder, PackingOwner, Tel
 
   /** The client's connection must end so that the answer does not look whole. */
   #abortResponse(reason: Reason): void {
+    this.judge(false)
     this.finish('backend', reason)
   }
 
@@ -427,6 +430,7 @@ export class Exchange extends PlacedFlow implements Responder, PackingOwner, Tel
     const cell = this.backend?.cell
     cell?.responded(this.firstByteMs)
     cell?.request(status)
+    this.judge(status < 502 || status > 504)
     if (this.place.timed) this.#timed(now, status < 500)
   }
 
@@ -454,6 +458,7 @@ export class Exchange extends PlacedFlow implements Responder, PackingOwner, Tel
       return this.refuse(408, 'client-timeout', 'the body did not come in time')
     }
     this.#timed(performance.now(), false)
+    this.judge(false)
     this.refuse(504, 'backend-timeout', 'the backend did not answer in time')
   }
 

@@ -54,6 +54,7 @@ export class TcpSession extends PlacedFlow implements Session {
     const { wheel, view } = this.#context
     this.phase = 'relay'
     this.timeTaken(performance.now(), this.dialledAt, true)
+    this.judge(true)
     if (backend.sendProxy !== 'off') wire.writeText(formatHeader(backend.sendProxy, this.#wire))
     this.#relay = new Relay(this.#wire, wire, wheel, view.timeouts.idle, ({ by, reason }) => this.#finish(by, reason))
     this.#relay.start()
