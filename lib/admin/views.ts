@@ -1,5 +1,14 @@
 /** What the admin API tells of services and backends, as plain objects. Times are ISO text, durations milliseconds. */
-import { BACKEND, type Board, BUCKETS, CODE_CLASSES, OVERLOADS, type Overload, REASONS, SERVICE } from '../board/index.ts'
+import {
+  BACKEND,
+  type Board,
+  BUCKETS,
+  CODE_CLASSES,
+  OVERLOADS,
+  type Overload,
+  REASONS,
+  SERVICE,
+} from '../board/index.ts'
 import { formatAddress } from '../core/index.ts'
 import type { BackendState, Cause, Facts } from '../pool/index.ts'
 import type { ProbeReason, ProbeRecord } from '../probes/index.ts'

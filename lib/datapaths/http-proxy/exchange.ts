@@ -16,7 +16,7 @@ import type { Filtering } from '../http/filtering.ts'
 import { givenReply, reply } from '../http/replies.ts'
 import { TOO_SLOW } from '../http/upload.ts'
 import { newId } from '../ids.ts'
-import { PlacedFlow } from '../placed-flow.ts'
+import { isGatewayError, PlacedFlow } from '../placed-flow.ts'
 import { formatHeader } from '../proxy-protocol/format.ts'
 import type { Wire } from '../wire.ts'
 import { BackendStream } from './agent.ts'
@@ -389,7 +389,7 @@ export class ProxyExchange extends PlacedFlow implements Responder, BodyOwner, P
     const cell = this.backend?.cell
     cell?.responded(this.firstByteMs)
     cell?.request(status)
-    this.judge(status < 502 || status > 504)
+    if (isGatewayError(status)) this.judge(false)
     if (this.place.timed) this.#timed(now, status < 500)
   }
 

@@ -11,7 +11,7 @@ import type { Backend } from '../../pool/index.ts'
 import type { Offer } from '../compression/compression.ts'
 import { newId } from '../ids.ts'
 import { type Outbox, outbox } from '../outbox.ts'
-import { type Failure, PlacedFlow } from '../placed-flow.ts'
+import { type Failure, isGatewayError, PlacedFlow } from '../placed-flow.ts'
 import { formatHeader } from '../proxy-protocol/format.ts'
 import type { Wire } from '../wire.ts'
 import { BackendConnection, type Responder } from './backend-connection.ts'
@@ -430,7 +430,7 @@ export class Exchange extends PlacedFlow implements Responder, PackingOwner, Tel
     const cell = this.backend?.cell
     cell?.responded(this.firstByteMs)
     cell?.request(status)
-    this.judge(status < 502 || status > 504)
+    if (isGatewayError(status)) this.judge(false)
     if (this.place.timed) this.#timed(now, status < 500)
   }
 
