@@ -94,7 +94,7 @@ t.test(
 const small = await mkdtemp(join(tmpdir(), 'evenkeel-small-'))
 t.teardown(() => rm(small, { recursive: true, force: true }))
 const mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=64k', 'evenkeel', small]).status === 0
-const skip = mounted ? false : 'needs the right to mount a small file system'
+const skip = mounted ? false : 'this user may not mount a small file system'
 
 t.test('a full disk leaves the file as it was', { skip }, async (t) => {
   const dir = small
