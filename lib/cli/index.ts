@@ -2,6 +2,7 @@
 import { readFile } from 'node:fs/promises'
 import { Command, CommanderError, InvalidArgumentError } from 'commander'
 import { codeOf } from '../core/index.ts'
+import type { AdminFlags } from './client.ts'
 import { CommandFailure } from './failure.ts'
 import type { OperateFlags, Verb } from './operate.ts'
 import type { QueryFlags } from './query.ts'
@@ -91,6 +92,12 @@ export async function main(argv: readonly string[]): Promise<number> {
     .action(async (target: string, value: number, flags: OperateFlags) => {
       const { weigh } = await import('./operate.ts')
       code = await weigh(target, value, flags, DEFAULT_FILE)
+    })
+  admin(program.command('top').description('a live view of services and backends; q ends it'))
+    .addHelpText('after', example('evenkeel top', 'evenkeel top --admin 10.0.0.5:9600'))
+    .action(async (flags: AdminFlags) => {
+      const { top } = await import('./top.ts')
+      code = await top(flags, DEFAULT_FILE)
     })
   program
     .command('schema')

@@ -15,6 +15,8 @@ const STYLES: Readonly<Record<BackendView['state'], Style>> = {
   maintenance: 'blue',
 }
 
+export const backendStyle = (state: BackendView['state']): Style => STYLES[state]
+
 const COLUMNS: readonly Column[] = [
   { title: 'SERVICE' },
   { title: 'BACKEND' },
