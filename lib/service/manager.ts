@@ -290,7 +290,18 @@ export class Manager {
       const { balance, hash, queue, allDown, sorry } = pool
       const { startGrace } = pool.health
       const watched = pool.outliers !== undefined
-      poolViews.push({ name: poolName, row: poolRow, balance, hash, backends, queue, allDown, sorry, watched, startGrace })
+      poolViews.push({
+        name: poolName,
+        row: poolRow,
+        balance,
+        hash,
+        backends,
+        queue,
+        allDown,
+        sorry,
+        watched,
+        startGrace,
+      })
     }
     const [own, ...others] = poolViews as [PoolView, ...PoolView[]]
     const view: ServiceView = {
