@@ -44,6 +44,7 @@ async function rig(t: Test, n: number, config: OutliersConfig = CONFIG): Promise
           health: service?.health as HealthConfig,
         },
         ...{
+          load: undefined,
           recalled: null,
           drainTimeoutMs: 1000,
           slowStartMs: 0,
