@@ -3,12 +3,12 @@ import { parentPort, workerData } from 'node:worker_threads'
 import { Board } from './board/index.ts'
 import { createLogger, DeadlineWheel, messageOf } from './core/index.ts'
 import { createDatapath, type Datapath, type ThreadTools } from './datapaths/index.ts'
-import type { FromThread, ThreadStart, ToThread } from './service/index.ts'
+import type { FromThread, Request, ThreadStart, ToThread } from './service/index.ts'
 import { AccessLog } from './telemetry/index.ts'
 
 const port = parentPort
 if (port === null) throw new Error('data-thread.ts runs in a worker')
-const { board, bindings, threads, thread, accessLog, services } = workerData as ThreadStart
+const { board, bindings, threads, thread, accessLog, services, gates } = workerData as ThreadStart
 
 const tell = (message: FromThread): void => port.postMessage(message)
 const log = createLogger({ thread })
@@ -24,7 +24,7 @@ const datapaths = new Map<string, Datapath>()
 async function start(): Promise<void> {
   try {
     for (const view of services) datapaths.set(view.name, createDatapath(view, tools))
-    for (const datapath of datapaths.values()) await datapath.open()
+    for (const [name, datapath] of datapaths) await datapath.admit(gates[name] ?? 'open')
     tell({ type: 'listening' })
   } catch (error) {
     await Promise.all([...datapaths.values()].map((datapath) => datapath.close()))
@@ -39,8 +39,10 @@ async function obey(message: ToThread): Promise<void> {
       await Promise.all([...datapaths.values()].map((datapath) => datapath.drain()))
       await tools.accessLog.close()
       return tell({ type: 'drained' })
+    case 'admit':
     case 'cut':
-      return datapaths.get(message.service)?.cut(message.backend)
+    case 'oldest':
+      return answer(message)
     case 'stop':
       await Promise.all([...datapaths.values()].map((datapath) => datapath.close()))
       await tools.accessLog.close()
@@ -52,6 +54,28 @@ async function obey(message: ToThread): Promise<void> {
     case 'die':
       throw new Error('ended on purpose')
   }
+}
+
+/** Does what is asked, and tells when it is done. */
+async function answer(request: Request & { readonly id: number }): Promise<void> {
+  const { id } = request
+  try {
+    tell({ type: 'done', id, value: await carryOut(request), failed: null })
+  } catch (error) {
+    tell({ type: 'done', id, value: null, failed: messageOf(error) })
+  }
+}
+
+async function carryOut(request: Request): Promise<number | null> {
+  const datapath = datapaths.get(request.service)
+  if (datapath === undefined) return null
+  if (request.type === 'admit') await datapath.admit(request.gate)
+  else if (request.type === 'cut') await datapath.cut(request.backend, request.spreadMs)
+  else {
+    const oldest = datapath.oldest(request.backend)
+    return oldest < Number.POSITIVE_INFINITY ? oldest : null
+  }
+  return null
 }
 
 const started = start()

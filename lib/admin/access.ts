@@ -17,8 +17,24 @@ export function carriesToken({ authorization = '' }: IncomingHttpHeaders, token:
   return timingSafeEqual(digest(given.trimEnd()), digest(token))
 }
 
-/** @param token of the configuration; '': none, and then only loopback is listened on */
-export function refusalOf(method: string, headers: IncomingHttpHeaders, token: string): Refusal | null {
+const MAX_OPERATOR = 128
+
+/** Who asks, for the log: what the command says of its user, and where from. */
+export function operatorOf({ 'x-evenkeel-operator': said }: IncomingHttpHeaders, peer: string): string {
+  const from = peer.replace(/^::ffff:/, '')
+  const name = typeof said === 'string' ? said.replace(/[^\x21-\x7e]/g, '').slice(0, MAX_OPERATOR) : ''
+  return name === '' ? from : `${name} (${from})`
+}
+
+export interface Access {
+  /** Of the configuration; '': none, and then only loopback is listened on. */
+  readonly token: string
+  /** It listens on a socket in the file system, which only our own user may use, and no browser can. */
+  readonly own: boolean
+}
+
+export function refusalOf(method: string, headers: IncomingHttpHeaders, { token, own }: Access): Refusal | null {
+  if (own) return null
   if (token !== '' && !carriesToken(headers, token)) {
     const message = 'the token is missing or wrong; send Authorization: Bearer TOKEN'
     return { status: 401, error: 'unauthorized', message }

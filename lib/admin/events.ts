@@ -1,12 +1,18 @@
-/** Server-sent events: each change of a backend's state, to everyone who listens, as it happens. */
+/** Server-sent events: each change of a backend's state and by an operator, to everyone who listens, as it happens. */
 import type { ServerResponse } from 'node:http'
-import type { StateChange } from '../service/index.ts'
-import { stateEvent } from './views.ts'
+import type { OperationChange, StateChange } from '../service/index.ts'
+import { operationEvent, stateEvent } from './views.ts'
 
 const HEARTBEAT_MS = 15_000
 const MAX_LISTENERS = 64 // an open connection and a queue each
 const MAX_QUEUED = 256 * 1024 // bytes that a listener may be behind: some 1,000 events
 const RETRY_MS = 2000
+
+/** What there is to tell of; each call answers how to end that. */
+export interface EventSource {
+  onChange(listener: (change: StateChange) => void): () => void
+  onOperation(listener: (change: OperationChange) => void): () => void
+}
 
 interface Listener {
   readonly response: ServerResponse
@@ -17,11 +23,14 @@ interface Listener {
 export class EventHub {
   readonly #listeners = new Set<Listener>()
   readonly #heartbeat: NodeJS.Timeout
-  readonly #unsubscribe: () => void
+  readonly #unsubscribe: readonly (() => void)[]
   #id = 0
 
-  constructor(subscribe: (listener: (change: StateChange) => void) => () => void) {
-    this.#unsubscribe = subscribe((change) => this.#tell(change))
+  constructor(source: EventSource) {
+    this.#unsubscribe = [
+      source.onChange((change) => this.#tell('state', () => stateEvent(change))),
+      source.onOperation((change) => this.#tell('operations', () => operationEvent(change))),
+    ]
     this.#heartbeat = setInterval(() => {
       for (const listener of this.#listeners) this.#write(listener, ': still here\n\n')
     }, HEARTBEAT_MS)
@@ -43,14 +52,14 @@ export class EventHub {
   /** Ends every stream. */
   close(): void {
     clearInterval(this.#heartbeat)
-    this.#unsubscribe()
+    for (const unsubscribe of this.#unsubscribe) unsubscribe()
     for (const { response } of this.#listeners) response.end()
   }
 
-  #tell(change: StateChange): void {
+  #tell(event: string, data: () => object): void {
     this.#id++
     if (this.#listeners.size === 0) return
-    const text = `id: ${this.#id}\nevent: state\ndata: ${JSON.stringify(stateEvent(change))}\n\n`
+    const text = `id: ${this.#id}\nevent: ${event}\ndata: ${JSON.stringify(data())}\n\n`
     for (const listener of this.#listeners) if (!this.#write(listener, text)) listener.lost++
   }
 

@@ -1,8 +1,11 @@
 /** The admin listener, and the types of what its API answers. */
+export type { VerbAnswer } from './operate.ts'
 export { type AdminOptions, type AdminServer, startAdmin } from './server.ts'
 export type {
   BackendView,
   CertificateView,
+  OperationEvent,
+  OperationsView,
   ProbeResultView,
   ServiceSummary,
   ServiceView,

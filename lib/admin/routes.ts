@@ -1,9 +1,17 @@
 /** The table of what the admin listener answers, by method and path. */
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import type { Manager, RunningService } from '../service/index.ts'
+import {
+  type BackendTracker,
+  type Manager,
+  type RunningService,
+  type Target,
+  VERBS,
+  type Verb,
+} from '../service/index.ts'
 import type { Exposition } from '../telemetry/index.ts'
 import { answerError, answerJson, answerPieces, answerText, jsonList } from './answer.ts'
 import type { EventHub } from './events.ts'
+import { operate } from './operate.ts'
 import { backendView, serviceView, statusView, upOf } from './views.ts'
 
 /** What the routes answer from. */
@@ -22,6 +30,10 @@ export interface Call {
   readonly query: URLSearchParams
   /** What stands in the path for the `:name` parts, decoded. */
   readonly names: readonly string[]
+  /** Of a request that changes something; '': none. */
+  readonly body: string
+  /** Who asks: `root@host (127.0.0.1)`, or where from. */
+  readonly by: string
   /** Whether it passed the checks of access; without, only an open route is called. */
   readonly trusted: boolean
 }
@@ -36,6 +48,9 @@ interface Route {
   readonly handle: Handler
 }
 
+/** What operators start and stop. */
+const TARGETS = ['/api/v1', '/api/v1/services/:service', '/api/v1/services/:service/backends/:backend'] as const
+
 const ROUTES: readonly Route[] = [
   { method: 'GET', path: '/livez', open: true, handle: (_context, { response }) => answerText(response, 200, 'ok\n') },
   { method: 'GET', path: '/readyz', open: true, handle: readyz },
@@ -46,6 +61,10 @@ const ROUTES: readonly Route[] = [
   { method: 'GET', path: '/api/v1/services/:service/backends/:backend', handle: backend },
   { method: 'GET', path: '/api/v1/events', handle: events },
   { method: 'POST', path: '/api/v1/threads/:thread/restart', handle: restartThread },
+  ...VERBS.flatMap((verb) =>
+    TARGETS.map((path): Route => ({ method: 'POST', path: `${path}/${verb}`, handle: verbHandler(verb) })),
+  ),
+  { method: 'POST', path: '/api/v1/services/:service/backends/:backend/weight', handle: verbHandler('weight') },
 ]
 
 /** A route that fits, or the status of its absence with the methods that would do. */
@@ -90,16 +109,17 @@ function decoded(text: string): string | null {
   }
 }
 
-/** Ready: it listens (this listener opens last) and takes new flows. A service without backends doesn't change that. */
+/** Ready: it listens (this listener opens last) and operators let it take new flows. A service without backends doesn't change that. */
 function readyz({ manager }: AdminContext, { response, query, trusted }: Call): void {
-  const { draining } = manager
-  let text = draining ? 'draining\n' : 'ok\n'
+  const { operations } = manager.operator.appliance.standing
+  const word = manager.draining ? 'draining' : operations
+  let text = word === 'started' ? 'ok\n' : `${word}\n`
   if (trusted && query.has('verbose'))
     for (const service of manager.services.values()) {
       const up = upOf(service)
       text += `${service.name}: ${up === 0 ? 'no backend is up' : `${up} of ${service.trackers.length} backends up`}\n`
     }
-  answerText(response, draining ? 503 : 200, text)
+  answerText(response, word === 'started' ? 200 : 503, text)
 }
 
 function metrics({ exposition }: AdminContext, { request, response }: Call): Promise<void> {
@@ -123,13 +143,32 @@ function service(context: AdminContext, call: Call): void {
 }
 
 function backend(context: AdminContext, call: Call): void {
-  const found = findService(context, call)
-  if (found === undefined) return
+  const tracker = findBackend(context, call)
+  if (tracker !== undefined) answerJson(call.response, 200, backendView(tracker, context.manager, Date.now()))
+}
+
+function findBackend(context: AdminContext, call: Call): BackendTracker | undefined {
   const [service, name] = call.names
-  const tracker = found.trackers.find((each) => each.name === name)
-  if (tracker === undefined)
-    return answerError(call.response, 404, 'unknown-backend', `service ${service} has no backend ${name}`)
-  answerJson(call.response, 200, backendView(tracker, context.manager.board, Date.now()))
+  const found = findService(context, call)
+  const tracker = found?.trackers.find((each) => each.name === name)
+  if (found !== undefined && tracker === undefined)
+    answerError(call.response, 404, 'unknown-backend', `service ${service} has no backend ${name}`)
+  return tracker
+}
+
+/** On the appliance, or on what the path names. */
+function verbHandler(verb: Verb | 'weight'): Handler {
+  return async (context, call) => {
+    const [service, backend] = call.names
+    const target: Target = {
+      ...(service === undefined ? {} : { service }),
+      ...(backend === undefined ? {} : { backend }),
+    }
+    if (backend !== undefined) {
+      if (findBackend(context, call) === undefined) return
+    } else if (service !== undefined && findService(context, call) === undefined) return
+    await operate(context.manager, call, target, verb)
+  }
 }
 
 function findService({ manager }: AdminContext, { names, response }: Call): RunningService | undefined {

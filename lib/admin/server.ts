@@ -2,11 +2,12 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { resolve } from 'node:path'
 import type { Config } from '../config/index.ts'
-import { BalancerError, codeOf, formatAddress, type Logger, messageOf, parseAddressRange } from '../core/index.ts'
+import { type Logger, messageOf } from '../core/index.ts'
 import type { Manager } from '../service/index.ts'
-import { refusalOf } from './access.ts'
+import { type Access, operatorOf, refusalOf } from './access.ts'
 import { answerError } from './answer.ts'
 import { EventHub } from './events.ts'
+import { openListener } from './listen.ts'
 import { createExposition } from './metrics.ts'
 import { type AdminContext, matchRoute } from './routes.ts'
 
@@ -19,7 +20,7 @@ export interface AdminOptions {
 }
 
 export interface AdminServer {
-  /** `127.0.0.1:9600` */
+  /** `127.0.0.1:9600`, or `unix:/run/evenkeel.sock` */
   readonly address: string
   close(): Promise<void>
 }
@@ -36,7 +37,7 @@ const STALL_MS = 60_000 // a client that reads nothing for so long is cut; an ev
 /** @throws BalancerError LISTEN_FAILED */
 export async function startAdmin({ config, file, version, manager, log }: AdminOptions): Promise<AdminServer> {
   const { listen, token } = config.admin
-  const events = new EventHub((listener) => manager.onChange(listener))
+  const events = new EventHub(manager)
   const context: AdminContext = {
     manager,
     file: resolve(file),
@@ -44,6 +45,7 @@ export async function startAdmin({ config, file, version, manager, log }: AdminO
     exposition: await createExposition(manager, version),
     events,
   }
+  const access = { token, own: listen.startsWith('unix:') }
   const server = createServer(
     {
       maxHeaderSize: MAX_HEAD,
@@ -53,7 +55,7 @@ export async function startAdmin({ config, file, version, manager, log }: AdminO
       keepAliveTimeout: KEEP_ALIVE_MS,
     },
     (request, response) => {
-      serve(context, token, request, response).catch((error: unknown) => {
+      serve(context, access, request, response).catch((error: unknown) => {
         if (response.destroyed) return // the client went away
         log.error({ err: error }, `admin ${request.method} failed: ${messageOf(error)}`)
         if (response.headersSent) response.destroy()
@@ -63,29 +65,32 @@ export async function startAdmin({ config, file, version, manager, log }: AdminO
   )
   server.maxConnections = MAX_CONNECTIONS
   server.setTimeout(STALL_MS)
-  const address = await open(server, listen).catch((error: unknown) => {
+  const address = await openListener(server, listen).catch((error: unknown) => {
     events.close()
     throw error
   })
   return { address, close: () => close(server, events) }
 }
 
-async function serve(context: AdminContext, token: string, request: IncomingMessage, response: ServerResponse) {
+async function serve(context: AdminContext, access: Access, request: IncomingMessage, response: ServerResponse) {
   response.setHeader('Cache-Control', 'no-store')
   response.setHeader('X-Content-Type-Options', 'nosniff')
   const { method = '', url = '', headers } = request
   const [path = '', query = ''] = url.split('?', 2)
   const match = matchRoute(method, path)
-  const refusal = refusalOf(method, headers, token)
+  const refusal = refusalOf(method, headers, access)
   if (refusal !== null && match.route?.open !== true) {
     const { status, error, message } = refusal
     if (status === 401) response.setHeader('WWW-Authenticate', 'Bearer realm="evenkeel"')
     return refuse(response, status, error, message)
   }
-  if (!(await bodyFits(request))) return refuse(response, 413, 'too-large', `a body has at most ${MAX_BODY} bytes`)
+  const body = await bodyOf(request)
+  if (body === null) return refuse(response, 413, 'too-large', `a body has at most ${MAX_BODY} bytes`)
   if (match.route !== null) {
-    const call = { request, response, query: new URLSearchParams(query), names: match.names, trusted: refusal === null }
-    return match.route.handle(context, call)
+    const { route, names } = match
+    const by = operatorOf(headers, access.own ? 'unix' : (request.socket.remoteAddress ?? 'gone'))
+    const call = { request, response, query: new URLSearchParams(query), names, body, by, trusted: refusal === null }
+    return route.handle(context, call)
   }
   if (match.allow.length === 0) return answerError(response, 404, 'not-found', 'there is nothing at this path')
   response.setHeader('Allow', match.allow.join(', '))
@@ -98,33 +103,17 @@ function refuse(response: ServerResponse, status: number, error: string, message
   answerError(response, status, error, message)
 }
 
-/** Reads the body to its end, and forgets it: no route takes one yet. */
-async function bodyFits(request: IncomingMessage): Promise<boolean> {
-  if (Number(request.headers['content-length'] ?? 0) > MAX_BODY) return false
+/** Its text; null: it is too large. */
+async function bodyOf(request: IncomingMessage): Promise<string | null> {
+  if (Number(request.headers['content-length'] ?? 0) > MAX_BODY) return null
+  const pieces: Buffer[] = []
   let length = 0
   for await (const chunk of request.iterator({ destroyOnReturn: false })) {
+    pieces.push(chunk as Buffer)
     length += (chunk as Buffer).length
-    if (length > MAX_BODY) return false
+    if (length > MAX_BODY) return null
   }
-  return true
-}
-
-async function open(server: Server, listen: string): Promise<string> {
-  const range = parseAddressRange(listen)
-  if (typeof range === 'string') throw new BalancerError('LISTEN_FAILED', `admin can't listen: ${range}`)
-  const { host, first: port } = range
-  await new Promise<void>((listening, reject) => {
-    server.once('error', (error) => {
-      const why = codeOf(error) === 'EADDRINUSE' ? 'the port is in use' : messageOf(error)
-      const message = `admin can't listen on ${formatAddress(host, port)}: ${why}`
-      reject(new BalancerError('LISTEN_FAILED', message, { cause: error }))
-    })
-    server.listen({ host, port, exclusive: true, ipv6Only: host.includes(':') }, listening)
-  })
-  server.removeAllListeners('error')
-  server.on('error', () => {}) // failed accepts: libuv tries again with the next connection
-  const address = server.address()
-  return formatAddress(host, typeof address === 'object' && address !== null ? address.port : port)
+  return length === 0 ? '' : Buffer.concat(pieces).toString()
 }
 
 /** Event streams end; what else is under way is cut. */

@@ -1,9 +1,29 @@
 /** What the admin API tells of services and backends, as plain objects. Times are ISO text, durations milliseconds. */
-import { BACKEND, type Board, CODE_CLASSES, OVERLOADS, type Overload } from '../board/index.ts'
+import {
+  BACKEND,
+  type Board,
+  BUCKETS,
+  CODE_CLASSES,
+  OVERLOADS,
+  type Overload,
+  REASONS,
+  SERVICE,
+} from '../board/index.ts'
 import { formatAddress } from '../core/index.ts'
 import type { BackendState, Cause, Facts } from '../pool/index.ts'
 import type { ProbeReason, ProbeRecord } from '../probes/index.ts'
-import type { BackendTracker, Manager, RunningService, StateChange } from '../service/index.ts'
+import type {
+  BackendTracker,
+  Control,
+  DrainEnd,
+  LastOrder,
+  Manager,
+  OperationChange,
+  Operations,
+  RunningService,
+  StateChange,
+  Subject,
+} from '../service/index.ts'
 
 export interface ProbeResultView {
   readonly at: string
@@ -25,6 +45,32 @@ export interface AgentView {
   readonly detail: string
 }
 
+/** What operators have made of the appliance, a service or a backend. */
+export interface OperationsView {
+  readonly operations: Operations
+  readonly control: Control
+  readonly sentence: string
+  /** What stands above it and keeps flows from it; '': nothing. */
+  readonly overruled: string
+  /** Flows under way. */
+  readonly flows: number
+  readonly drain: {
+    readonly id: number
+    readonly startedAt: string
+    readonly deadline: string
+    readonly leftMs: number
+    /** Flows when it began. */
+    readonly initial: number
+    readonly oldestMs: number | null
+    /** At the present pace, at the latest the deadline. */
+    readonly estimatedEnd: string
+  } | null
+  /** How the last drain since the start ended. */
+  readonly lastDrain: (Omit<DrainEnd, 'at'> & { readonly at: string }) | null
+  /** Who changed it last. */
+  readonly last: (Omit<LastOrder, 'at'> & { readonly at: string }) | null
+}
+
 export interface BackendView {
   readonly name: string
   readonly address: string
@@ -37,7 +83,8 @@ export interface BackendView {
   readonly admin: 'ready' | 'drain' | 'maintenance'
   /** What the probes see. */
   readonly health: 'unknown' | 'passing' | 'failing'
-  /** As configured. */
+  readonly operated: OperationsView
+  /** As configured, or as an operator has set it. */
   readonly weight: number
   /** What counts at present: less during a slow start. */
   readonly effectiveWeight: number
@@ -85,11 +132,21 @@ export interface ServiceView {
   readonly listen: readonly string[]
   /** Connections of clients. */
   readonly active: number
+  readonly operated: OperationsView
   /** Flows that wait for a backend with room. */
   readonly queued: number
   readonly affinity: AffinityView
   readonly backends: readonly BackendView[]
   readonly certificate: CertificateView | null
+  readonly totals: {
+    /** By class of the answer; `none` counts flows of TCP and TLS. */
+    readonly requests: Readonly<Record<(typeof CODE_CLASSES)[number], number>>
+    readonly errors: number
+    readonly bytesIn: number
+    readonly bytesOut: number
+    /** Durations of requests by upper bound, and of those above the last. */
+    readonly durations: readonly number[]
+  }
 }
 
 export interface AffinityView {
@@ -108,6 +165,7 @@ export interface ServiceSummary {
   readonly protocol: string
   /** Backends that take new flows, of how many. */
   readonly up: number
+  readonly operations: Operations
   readonly backends: number
   readonly active: number
 }
@@ -124,11 +182,17 @@ export interface StatusView {
   readonly draining: boolean
   /** What runs short, so that new connections are refused. Empty: nothing. */
   readonly overload: readonly Overload[]
+  readonly operated: OperationsView
+  /** Upper bounds of the durations in the totals of services, seconds. */
+  readonly bounds: readonly number[]
   readonly threads: readonly { readonly thread: number; readonly restarts: number; readonly startedAt: string }[]
   readonly services: readonly ServiceSummary[]
   /** What an operator should look at. Empty: nothing. */
   readonly problems: readonly { readonly service: string; readonly message: string }[]
 }
+
+/** The data of an event `operations`. */
+export type OperationEvent = OperationsView & { readonly target: string }
 
 /** The data of an event `state`. */
 export type StateEvent = Omit<StateChange, 'at'> & { readonly at: string }
@@ -139,11 +203,42 @@ const WARN_DAYS = 14
 const iso = (at: number): string => new Date(at).toISOString()
 const isoOrNull = (at: number | null): string | null => (at === null ? null : iso(at))
 
-export function backendView(tracker: BackendTracker, board: Board, now: number): BackendView {
+export function operationsView(subject: Subject, overruled: string, now: number): OperationsView {
+  const { standing, sentence, flows, drain, lastDrain, last } = subject
+  return {
+    ...standing,
+    sentence: overruled === '' ? sentence : `${sentence}; ${overruled}`,
+    overruled,
+    flows,
+    drain:
+      drain === null
+        ? null
+        : {
+            id: drain.id,
+            startedAt: iso(drain.startedAt),
+            deadline: iso(drain.deadline),
+            leftMs: Math.max(0, drain.deadline - now),
+            initial: drain.initial,
+            oldestMs: drain.oldestMs,
+            estimatedEnd: iso(drain.estimatedEnd),
+          },
+    lastDrain: lastDrain === null ? null : { ...lastDrain, at: iso(lastDrain.at) },
+    last: last === null ? null : { ...last, at: iso(last.at) },
+  }
+}
+
+export const operationEvent = ({ target, subject }: OperationChange): OperationEvent => ({
+  target,
+  ...operationsView(subject, '', Date.now()),
+})
+
+export function backendView(tracker: BackendTracker, manager: Manager, now: number): BackendView {
+  const { board, operator } = manager
+  const target = { service: tracker.service, backend: tracker.name }
+  const subject = operator.find(target) as Subject
   const { probeType: type, effectiveWeight, load, pool, tier, maxConnections } = tracker
   const { name, host, port, row, state, since, cause, why, weight, active, facts, streak } = tracker
   const results = tracker.lastResults.map(resultView)
-  const requests = CODE_CLASSES.map((word, i) => [word, board.sum('backend', row, BACKEND.at.requests + i)])
   return {
     name,
     address: formatAddress(host, port),
@@ -154,6 +249,7 @@ export function backendView(tracker: BackendTracker, board: Board, now: number):
     why,
     admin: facts.admin,
     health: facts.health,
+    operated: operationsView(subject, operator.overruled(target), now),
     weight,
     effectiveWeight,
     load: load === null ? null : Math.round(load * 10) / 10,
@@ -165,7 +261,7 @@ export function backendView(tracker: BackendTracker, board: Board, now: number):
     drainDeadline: isoOrNull(tracker.drainDeadline),
     probe: { type, streak, nextAt: isoOrNull(tracker.nextProbeAt), last: results.at(-1) ?? null, results },
     totals: {
-      requests: Object.fromEntries(requests) as BackendView['totals']['requests'],
+      requests: byClass((i) => board.sum('backend', row, BACKEND.at.requests + i)),
       connectFailures: board.sum('backend', row, BACKEND.at.connectFailures),
     },
   }
@@ -177,6 +273,9 @@ function agentView({ agent, facts }: BackendTracker): AgentView | null {
   return { type, wish: facts.agent, at: isoOrNull(last?.at ?? null), ok: last?.ok ?? false, detail: last?.detail ?? '' }
 }
 
+const byClass = (count: (i: number) => number): BackendView['totals']['requests'] =>
+  Object.fromEntries(CODE_CLASSES.map((word, i) => [word, count(i)])) as BackendView['totals']['requests']
+
 const resultView = ({ at, ok, reason, detail, durationMs }: ProbeRecord): ProbeResultView => ({
   at: iso(at),
   ok,
@@ -186,8 +285,9 @@ const resultView = ({ at, ok, reason, detail, durationMs }: ProbeRecord): ProbeR
 })
 
 export function serviceView(service: RunningService, manager: Manager, now: number): ServiceView {
-  const { board } = manager
   const { name, config, view, trackers } = service
+  const { board, operator } = manager
+  const target = { service: name }
   return {
     name,
     protocol: config.protocol,
@@ -196,8 +296,22 @@ export function serviceView(service: RunningService, manager: Manager, now: numb
     active: board.active('service', view.row),
     queued: view.pools.reduce((sum, { row }) => sum + board.active('pool', row), 0),
     affinity: affinityView(service, manager),
-    backends: trackers.map((tracker) => backendView(tracker, board, now)),
+    operated: operationsView(operator.find(target) as Subject, operator.overruled(target), now),
+    backends: trackers.map((tracker) => backendView(tracker, manager, now)),
     certificate: certificateView(service, now),
+    totals: serviceTotals(board, view.row),
+  }
+}
+
+function serviceTotals(board: Board, row: number): ServiceView['totals'] {
+  const sum = (column: number): number => board.sum('service', row, column)
+  const { requests, errors, bytesIn, bytesOut, duration } = SERVICE.at
+  return {
+    requests: byClass((i) => sum(requests + i)),
+    errors: REASONS.reduce((n, _reason, i) => n + sum(errors + i), 0),
+    bytesIn: sum(bytesIn),
+    bytesOut: sum(bytesOut),
+    durations: Array.from({ length: BUCKETS.length + 1 }, (_, i) => sum(duration + i)),
   }
 }
 
@@ -230,11 +344,14 @@ export function statusView(manager: Manager, file: string, version: string, now:
     uptimeMs: Math.max(0, now - manager.startedAt),
     draining: manager.draining,
     overload: OVERLOADS.filter((_what, i) => (manager.board.overload & (1 << i)) !== 0),
+    operated: operationsView(manager.operator.appliance, '', now),
+    bounds: BUCKETS,
     threads: (manager.threads?.status() ?? []).map((row) => ({ ...row, startedAt: iso(row.startedAt) })),
     services: services.map((service) => ({
       name: service.name,
       protocol: service.config.protocol,
       up: upOf(service),
+      operations: manager.operator.services.get(service.name)?.standing.operations ?? 'started',
       backends: service.trackers.length,
       active: manager.board.active('service', service.view.row),
     })),

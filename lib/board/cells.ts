@@ -235,6 +235,11 @@ export class BackendCell extends Cell {
     bump(this.totals, this.base + BACKEND.at.connectFailures, 1)
   }
 
+  /** A flow on it that we cut. */
+  cut(): void {
+    bump(this.totals, this.base + BACKEND.at.cuts, 1)
+  }
+
   /** Time to connect, in ms. */
   connected(ms: number): void {
     observe(this.totals, this.base + BACKEND.at.connect, ms)

@@ -99,6 +99,7 @@ export const LISTENER = columns({ connections: 1 })
 export const BACKEND = columns({
   requests: CODE_CLASSES.length,
   connectFailures: 1,
+  cuts: 1,
   response: HISTOGRAM_COLUMNS,
   connect: HISTOGRAM_COLUMNS,
 })

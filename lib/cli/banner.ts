@@ -32,9 +32,14 @@ export function banner({ version, config, started, demo, command }: BannerOption
   ]
   for (const { name, http, tcp } of demo ?? [])
     lines.push(`  ${paint('dim', `${name}: demo backend, http on port ${http.port}, lines on port ${tcp.port}`)}`)
-  const hints = [...rows.map((row) => row.hint), `${command} query --watch`, `curl http://${started.admin}/metrics`]
+  const hints = [...rows.map((row) => row.hint), `${command} query --watch`, curlOf(started.admin)]
   return `${[...lines, '', 'Try', ...hints.filter((text) => text !== '').map((text) => `  ${text}`)].join('\n')}\n\n`
 }
+
+const curlOf = (admin: string): string =>
+  admin.startsWith('unix:')
+    ? `curl --unix-socket ${admin.slice('unix:'.length)} http://localhost/metrics`
+    : `curl http://${admin}/metrics`
 
 const widest = (texts: readonly string[]): number => Math.max(5, ...texts.map((text) => text.length))
 

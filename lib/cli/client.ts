@@ -1,5 +1,6 @@
 /** Asks the admin API of a running balancer. */
 import { existsSync } from 'node:fs'
+import { hostname, userInfo } from 'node:os'
 import { loadConfig } from '../config/index.ts'
 import { formatAddress, HttpFailure, httpRequest, parseAddressRange } from '../core/index.ts'
 import { CommandFailure } from './failure.ts'
@@ -10,7 +11,7 @@ export interface AdminFlags {
 }
 
 export interface AdminPlace {
-  /** `127.0.0.1:9600` */
+  /** `127.0.0.1:9600`, or `unix:/run/evenkeel.sock` */
   readonly address: string
   /** '': none. */
   readonly token: string
@@ -19,22 +20,28 @@ export interface AdminPlace {
 /** An answer that says no. */
 export class Refused extends CommandFailure {
   readonly status: number
-  constructor(status: number, message: string) {
-    super(1, message)
+  /** What it was answered. */
+  readonly value: unknown
+  constructor(status: number, message: string, value?: unknown) {
+    super(status === CONFLICT ? 5 : 1, message)
     this.status = status
+    this.value = value
   }
 }
 
+const CONFLICT = 409
 const DEFAULT_ADDRESS = '127.0.0.1:9600'
 const PLACE = /^(?:\[[0-9a-f:.]+\]|[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?):\d{1,5}$/i
+const UNIX = 'unix:'
 const ANSWER_MS = 5000
+const CHANGE_MS = 30_000 // threads that are slow to obey are waited for
 const MAX_BYTES = 256 * 1024 * 1024 // 16,384 backends with ten results each are 35 MB
 
 /** What is not given comes from the environment, then from the configuration in this folder. */
 export async function findAdmin(flags: AdminFlags, file: string): Promise<AdminPlace> {
   const given = flags.token ?? process.env['EVENKEEL_ADMIN_TOKEN'] ?? ''
   if (flags.admin !== undefined) {
-    if (!PLACE.test(flags.admin))
+    if (!PLACE.test(flags.admin) && !flags.admin.startsWith(`${UNIX}/`))
       throw new CommandFailure(2, `--admin ${flags.admin} is not an address and port; write 127.0.0.1:9600`)
     return { address: flags.admin, token: given }
   }
@@ -56,12 +63,23 @@ function reachable(listen: string): string {
  * The JSON at `path`.
  * @throws CommandFailure with exit code 3 when nothing usable answers, Refused when the balancer says no
  */
-export async function ask<T>({ address, token }: AdminPlace, path: string): Promise<T> {
+export const ask = <T>(place: AdminPlace, path: string): Promise<T> => exchange(place, path, null)
+
+/** Asks for a change, in the name of this user. Throws as `ask` does. */
+export const tell = <T>(place: AdminPlace, path: string, wish: object): Promise<T> => exchange(place, path, wish)
+
+async function exchange<T>({ address, token }: AdminPlace, path: string, wish: object | null): Promise<T> {
+  const local = address.startsWith(UNIX)
   const answer = await httpRequest({
-    origin: `http://${address}`,
+    origin: local ? 'http://localhost' : `http://${address}`,
+    ...(local ? { socketPath: address.slice(UNIX.length) } : {}),
     path,
-    headers: token === '' ? {} : { authorization: `Bearer ${token}` },
-    signal: AbortSignal.timeout(ANSWER_MS),
+    headers: {
+      ...(token === '' ? {} : { authorization: `Bearer ${token}` }),
+      ...(wish === null ? {} : { 'content-type': 'application/json', 'x-evenkeel-operator': operator() }),
+    },
+    ...(wish === null ? {} : { method: 'POST', body: JSON.stringify(wish) }),
+    signal: AbortSignal.timeout(wish === null ? ANSWER_MS : CHANGE_MS),
     maxBytes: MAX_BYTES,
     reuse: true,
   }).catch((error: unknown) => {
@@ -72,12 +90,20 @@ export async function ask<T>({ address, token }: AdminPlace, path: string): Prom
   if (answer.status === 200) return value as T
   if (answer.status === 401)
     throw new Refused(401, 'the balancer wants its token: give --token, or set EVENKEEL_ADMIN_TOKEN')
-  throw new Refused(answer.status, messageIn(value) ?? `the balancer answered ${answer.status}`)
+  throw new Refused(answer.status, messageIn(value) ?? `the balancer answered ${answer.status}`, value)
+}
+
+function operator(): string {
+  try {
+    return `${userInfo().username}@${hostname()}`
+  } catch {
+    return `uid ${process.getuid?.() ?? '?'}@${hostname()}` // a user without a name
+  }
 }
 
 function unreachable(address: string, error: unknown): unknown {
   if (!(error instanceof HttpFailure)) return error
-  const why = error.reason === 'aborted' ? `no answer within ${ANSWER_MS / 1000} s` : error.message
+  const why = error.reason === 'aborted' ? 'no answer in time' : error.message
   return new CommandFailure(3, `the balancer can't be reached at ${address}: ${why}`)
 }
 

@@ -2,10 +2,12 @@
 import { readFile } from 'node:fs/promises'
 import { Command, CommanderError, InvalidArgumentError } from 'commander'
 import { codeOf } from '../core/index.ts'
+import type { AdminFlags } from './client.ts'
 import { CommandFailure } from './failure.ts'
+import type { OperateFlags, Verb } from './operate.ts'
 import type { QueryFlags } from './query.ts'
 
-/** Exit codes: 0 done, 1 failed, 2 wrong usage or invalid config, 3 the balancer can't be reached, 4 a deadline cut flows. */
+/** Exit codes: 0 done, 1 failed, 2 wrong usage or invalid config, 3 the balancer can't be reached, 4 a deadline cut flows, 5 refused. */
 const WRONG_USAGE = 2
 
 const DEFAULT_FILE = 'virtual-services.yaml'
@@ -54,18 +56,49 @@ export async function main(argv: readonly string[]): Promise<number> {
       const { check } = await import('./check.ts')
       code = await check(file, flags.json === true)
     })
-  program
-    .command('query')
-    .description('show the state of services and backends')
+  admin(program.command('query').description('show the state of the appliance, services and backends'))
     .argument('[target]', 'SERVICE or SERVICE/BACKEND; default: all')
     .option('--json', 'print what the admin API answers')
     .option('--watch [seconds]', 'again and again, in place, until Ctrl-C')
-    .option('--admin <host:port>', `the admin listener; default: as ${DEFAULT_FILE} here says, else 127.0.0.1:9600`)
-    .option('--token <token>', 'its token; default: EVENKEEL_ADMIN_TOKEN')
     .addHelpText('after', example('evenkeel query --watch=2', 'evenkeel query web/backend-1'))
     .action(async (target: string | undefined, flags: QueryFlags) => {
       const { query } = await import('./query.ts')
       code = await query(target, flags, DEFAULT_FILE)
+    })
+  for (const [verb, what] of Object.entries(VERBS) as [Verb, string][]) {
+    const command = admin(program.command(verb).description(what))
+      .argument('[target]', 'SERVICE or SERVICE/BACKEND; default: the appliance, that is everything')
+      .option('--reason <text>', 'why, for the log and for who looks at it later')
+      .option('--json', 'print what the admin API answers')
+    if (verb === 'drainstop')
+      command
+        .option(
+          '--wait [duration]',
+          'until it has ended (at most so long): exit code 0 by itself, 4 when flows were cut',
+        )
+        .option('--timeout <duration>', 'how long flows may go on; default: as configured')
+    const more = verb === 'drainstop' ? ['evenkeel drainstop --timeout 10m --wait'] : []
+    command.addHelpText('after', example(`evenkeel ${verb} shop/b1 --reason 'new disk'`, ...more))
+    command.action(async (target: string | undefined, flags: OperateFlags) => {
+      const { operate } = await import('./operate.ts')
+      code = await operate(verb, target, flags, DEFAULT_FILE)
+    })
+  }
+  admin(program.command('weight').description('change the weight of a backend'))
+    .argument('<target>', 'SERVICE/BACKEND')
+    .argument('<weight>', 'its share of new flows, 0 to 256', weight)
+    .option('--reason <text>', 'why, for the log and for who looks at it later')
+    .option('--json', 'print what the admin API answers')
+    .addHelpText('after', example('evenkeel weight shop/b1 50'))
+    .action(async (target: string, value: number, flags: OperateFlags) => {
+      const { weigh } = await import('./operate.ts')
+      code = await weigh(target, value, flags, DEFAULT_FILE)
+    })
+  admin(program.command('top').description('a live view of services and backends; q ends it'))
+    .addHelpText('after', example('evenkeel top', 'evenkeel top --admin 10.0.0.5:9600'))
+    .action(async (flags: AdminFlags) => {
+      const { top } = await import('./top.ts')
+      code = await top(flags, DEFAULT_FILE)
     })
   program
     .command('schema')
@@ -96,6 +129,23 @@ export async function main(argv: readonly string[]): Promise<number> {
   return code
 }
 
+const VERBS: Readonly<Record<Verb, string>> = {
+  start: 'take flows again; ends a drain',
+  stop: 'take no flows and cut those under way; for a backend: maintenance',
+  drainstop: 'take no new flows, and stop when the last has ended or the time is up',
+  suspend: 'stop, and refuse the other verbs until resume',
+  resume: 'allow the verbs again; operations stay stopped until start',
+}
+
+/** A command that asks a running balancer. */
+const admin = (command: Command): Command =>
+  command
+    .option(
+      '--admin <host:port>',
+      `the admin listener, or unix:PATH; default: as ${DEFAULT_FILE} here says, else 127.0.0.1:9600`,
+    )
+    .option('--token <token>', 'its token; default: EVENKEEL_ADMIN_TOKEN')
+
 const example = (...lines: readonly string[]): string =>
   `\n${lines.length === 1 ? 'Example' : 'Examples'}:\n${lines.map((line) => `  ${line}\n`).join('')}`
 
@@ -105,6 +155,10 @@ function port(text: string): number {
 
 function count(text: string): number {
   return whole(text, 1, 10)
+}
+
+function weight(text: string): number {
+  return whole(text, 0, 256)
 }
 
 function whole(text: string, least: number, most: number): number {

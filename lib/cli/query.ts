@@ -1,10 +1,10 @@
 /** `evenkeel query`: the state of services and backends, once or again and again. */
 import type { BackendView, ServiceView, StatusView } from '../admin/index.ts'
-import { nearest } from '../config/index.ts'
-import { type AdminFlags, type AdminPlace, ask, findAdmin, Refused } from './client.ts'
+import { type AdminFlags, type AdminPlace, ask, findAdmin } from './client.ts'
 import { CommandFailure } from './failure.ts'
 import { painter } from './paint.ts'
-import { backendDetails, overloadLine, type Screen, serviceHead, servicesTable } from './states.ts'
+import { backendDetails, overloadLine, type Screen, serviceHead, servicesTable, standingLines } from './states.ts'
+import { explained, targetOf } from './target.ts'
 import { watch } from './watch.ts'
 
 export interface QueryFlags extends AdminFlags {
@@ -44,51 +44,39 @@ function interval(target: string | undefined, option: string | true | undefined)
 
 /** What asks for the target each time it is called. */
 function looker(place: AdminPlace, target: string | undefined, json: boolean): () => Promise<Screen> {
-  const [service = '', ...rest] = target?.split('/') ?? []
-  const backend = rest.join('/')
-  if (target !== undefined && (service === '' || (rest.length > 0 && backend === '')))
-    throw new CommandFailure(2, `${target} is not a target; write SERVICE or SERVICE/BACKEND`)
-  const ofService = `/api/v1/services/${encodeURIComponent(service)}`
+  const wanted = targetOf(target)
+  const { service, backend, path: at } = wanted
   const asked =
     <T>(path: string, screen: (value: T) => Screen) =>
     async (): Promise<Screen> => {
       const value = await ask<T>(place, path).catch(async (error: unknown) => {
-        throw error instanceof Refused && error.status === 404 ? await unknown(place, service, backend, error) : error
+        throw await explained(place, wanted, error)
       })
       return json ? () => [JSON.stringify(value)] : screen(value)
     }
-  if (target === undefined)
-    return async () => {
-      const views = await ask<ServiceView[]>(place, '/api/v1/services')
-      if (json) return () => [JSON.stringify(views)]
-      const { overload } = await ask<StatusView>(place, '/api/v1/status')
-      return (width, paint) => [...overloadLine(overload, paint), ...servicesTable(views, width, paint)]
-    }
-  if (backend === '')
-    return asked<ServiceView>(ofService, (view) => (...to) => [
+  if (service === undefined)
+    return json ? asked<ServiceView[]>('/api/v1/services', () => () => []) : () => everything(place)
+  if (backend === undefined)
+    return asked<ServiceView>(`/api/v1${at}`, (view) => (...to) => [
       ...serviceHead(view, ...to),
       ...servicesTable([view], ...to),
     ])
   return asked<BackendView>(
-    `${ofService}/backends/${encodeURIComponent(backend)}`,
+    `/api/v1${at}`,
     (view) =>
       (...to) =>
         backendDetails(service, view, ...to),
   )
 }
 
-/** The balancer's sentence, with the name that was probably meant. */
-async function unknown(place: AdminPlace, service: string, backend: string, error: Refused): Promise<CommandFailure> {
-  const { services } = await ask<StatusView>(place, '/api/v1/status')
-  const names = services.map(({ name }) => name)
-  if (!names.includes(service)) return new CommandFailure(1, error.message + meant(service, names))
-  const { backends } = await ask<ServiceView>(place, `/api/v1/services/${encodeURIComponent(service)}`)
-  const known = backends.map(({ name }) => name)
-  return new CommandFailure(1, error.message + meant(backend, known))
-}
-
-/** ` (did you mean shop?)`, or nothing when no name is near enough to be a typing error. */
-function meant(name: string, names: readonly string[]): string {
-  const best = nearest(name, names)
-  return best === undefined ? '' : ` (did you mean ${best}?)`
+/** The appliance, the services that operators keep from flows, and every backend. */
+async function everything(place: AdminPlace): Promise<Screen> {
+  const { operated, overload } = await ask<StatusView>(place, '/api/v1/status')
+  const views = await ask<ServiceView[]>(place, '/api/v1/services')
+  return (width, paint) => [
+    ...overloadLine(overload, paint),
+    ...standingLines(operated, views, width, paint),
+    '',
+    ...servicesTable(views, width, paint),
+  ]
 }

@@ -1,5 +1,5 @@
 /** Services and backends as `query` shows them. Pure: views in, lines out. */
-import type { BackendView, ProbeResultView, ServiceView, StatusView } from '../admin/index.ts'
+import type { BackendView, OperationsView, ProbeResultView, ServiceView, StatusView } from '../admin/index.ts'
 import { ago, compact, precise } from './durations.ts'
 import type { Paint, Style } from './paint.ts'
 import { type Cell, type Column, cut, renderTable } from './table.ts'
@@ -14,6 +14,8 @@ const STYLES: Readonly<Record<BackendView['state'], Style>> = {
   unknown: 'dim',
   maintenance: 'blue',
 }
+
+export const backendStyle = (state: BackendView['state']): Style => STYLES[state]
 
 const COLUMNS: readonly Column[] = [
   { title: 'SERVICE' },
@@ -70,9 +72,40 @@ function lastProbe(backend: BackendView): Cell {
   return last.ok ? { text } : { text, style: 'red' }
 }
 
+/** What operators have made of the appliance, and of the services that are not simply started. */
+export function standingLines(
+  appliance: OperationsView,
+  services: readonly ServiceView[],
+  width: number,
+  paint: Paint,
+): string[] {
+  const rows = [
+    ['the appliance', appliance] as const,
+    ...services
+      .filter(({ operated }) => operated.operations !== 'started')
+      .map(({ name, operated }) => [name, operated] as const),
+  ]
+  return rows.map(([name, view]) => operationsLine(name, view, width, paint))
+}
+
+/** `shop: draining, 12 flows left, …` */
+export function operationsLine(name: string, view: OperationsView, width: number, paint: Paint): string {
+  const line = cut(`${name}: ${view.sentence}`, width)
+  if (view.operations === 'started') return line
+  return paint(view.operations === 'draining' ? 'yellow' : 'blue', line)
+}
+
+/** Who changed it last, and why. */
+function lastChange({ last }: OperationsView): string | null {
+  return last === null
+    ? null
+    : `${last.verb} by ${last.by} at ${last.at}${last.reason === '' ? '' : `: ${last.reason}`}`
+}
+
 /** Where a service listens, and its certificate, above its table. */
 export function serviceHead(service: ServiceView, width: number, paint: Paint): string[] {
-  const { name, protocol, balance, listen, active, certificate, affinity } = service
+  const { name, protocol, balance, listen, active, certificate, affinity, operated } = service
+  const change = lastChange(operated)
   const lines = [
     `${name}  ${protocol}  ${balance}  on ${listen.join(', ')}  ${active} connections`,
     ...(affinity.type === 'none' ? [] : [affinityLine(affinity)]),
@@ -80,7 +113,12 @@ export function serviceHead(service: ServiceView, width: number, paint: Paint): 
       ? []
       : [`certificate for ${certificate.names.join(', ')}: ${validity(certificate.daysLeft)}`]),
   ]
-  return [...lines.map((line, i) => (i === 0 ? paint('bold', cut(line, width)) : cut(line, width))), '']
+  return [
+    ...lines.map((line, i) => (i === 0 ? paint('bold', cut(line, width)) : cut(line, width))),
+    operationsLine(name, operated, width, paint),
+    ...(change === null ? [] : [cut(change, width)]),
+    '',
+  ]
 }
 
 function affinityLine({ type, fallback, group, entries }: ServiceView['affinity']): string {
@@ -102,6 +140,7 @@ export function backendDetails(service: string, backend: BackendView, width: num
     ['since', `${backend.since}, for ${compact(backend.sinceMs)}`],
     ['cause', `${backend.cause}: ${backend.why}`],
     ['admin', backend.admin],
+    ['operations', backend.operated.sentence],
     ['health', probe.streak > 0 ? `${backend.health}, ${probe.streak} results alike in a row` : backend.health],
     ['weight', weightText(backend)],
     ['active', String(backend.active)],
@@ -116,6 +155,8 @@ export function backendDetails(service: string, backend: BackendView, width: num
   ]
   if (backend.load !== null) facts.push(['load', loadText(backend)])
   if (backend.agent !== null) facts.push(['agent', agentText(backend.agent, now)])
+  const change = lastChange(backend.operated)
+  if (change !== null) facts.push(['changed', change])
   if (backend.drainDeadline !== null)
     facts.push(['cut in', compact(Math.max(0, Date.parse(backend.drainDeadline) - now))])
   const size = Math.max(...facts.map(([name]) => name.length))

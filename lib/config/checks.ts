@@ -2,12 +2,11 @@
  * The rules that join several options. They read the tree, not the parsed result, so that a mistake in one option
  * hides none elsewhere; a value that is wrong by itself is passed over.
  */
-import { formatAddress, parseAddressRange } from '../core/index.ts'
+import { durationOf, formatAddress, parseAddressRange } from '../core/index.ts'
 import { checkAffinity, checkGroups, idleAffinity } from './affinity-checks.ts'
 import { canonicalHost, checkListeners } from './listeners.ts'
 import { nearest } from './nearest.ts'
 import { checkProbe, idleProbeOptions } from './probe-checks.ts'
-import { durationMs } from './scalars.ts'
 import type { Finding, Place } from './source.ts'
 import { child, type Entry, itemsOf, type Tree, textOf } from './tree.ts'
 
@@ -207,7 +206,7 @@ function checkBalancing(pool: Tree, http: boolean): Finding[] {
 
 function msOf(tree: Tree | undefined, fallback: number): number | undefined {
   if (tree === undefined) return fallback
-  const ms = tree.kind === 'leaf' && typeof tree.value === 'string' && !tree.broken ? durationMs(tree.value) : undefined
+  const ms = tree.kind === 'leaf' && typeof tree.value === 'string' && !tree.broken ? durationOf(tree.value) : undefined
   return typeof ms === 'number' ? ms : undefined
 }
 

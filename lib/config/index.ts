@@ -11,6 +11,7 @@ export type {
   Config,
   HealthConfig,
   LoadConfig,
+  OutliersConfig,
   PoolConfig,
   ServiceConfig,
 } from './schema.ts'

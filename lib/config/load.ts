@@ -88,6 +88,8 @@ function issuesUnderBadName(issue: Issue, root: Tree, asText: ReadonlySet<Leaf>)
 /** Files named by the configuration, relative to the folder of the file that names them. */
 function withAbsolutePaths(config: Config, root: Tree): Config {
   const absolute = (file: string, path: Path) => resolve(locate(root, path).tree.at.source.folder, file)
+  const { stateFile } = config.appliance
+  if (stateFile !== 'off') config.appliance.stateFile = absolute(stateFile, ['appliance', 'stateFile'])
   const { path: log } = config.accessLog
   if (log !== 'stdout') config.accessLog.path = absolute(log, ['accessLog', 'path'])
   for (const [name, service] of Object.entries(config.virtualServices)) {

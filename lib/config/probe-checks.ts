@@ -1,5 +1,5 @@
 /** The rules that join several options of probes: what a type needs, and what has no effect with it. */
-import { durationMs } from './scalars.ts'
+import { durationOf } from '../core/index.ts'
 import type { Finding } from './source.ts'
 import { child, type Tree, textOf } from './tree.ts'
 
@@ -60,8 +60,8 @@ export function checkProbe(service: Tree): Finding[] {
     find(mode, ['tls', 'mode'], `type ${type} has no implicit TLS; write starttls`)
 
   const quiet = child(section, 'quiet')
-  const quietMs = durationMs(textOf(quiet) ?? 0)
-  const timeoutMs = durationMs(textOf(child(health, 'timeout')) ?? `${TIMEOUT_MS}ms`)
+  const quietMs = durationOf(textOf(quiet) ?? 0)
+  const timeoutMs = durationOf(textOf(child(health, 'timeout')) ?? `${TIMEOUT_MS}ms`)
   if (quiet !== undefined && typeof quietMs === 'number' && typeof timeoutMs === 'number' && quietMs >= timeoutMs)
     find(quiet, ['udp', 'quiet'], 'must be shorter than health.timeout')
   return findings

@@ -1,19 +1,17 @@
 /** The scalar types of the configuration: durations, sizes, percentages, status lists, addresses. */
 import { isIP } from 'node:net'
 import { z } from 'zod'
-import { type AddressRange, parseAddressRange } from '../core/index.ts'
+import { type AddressRange, durationOf, parseAddressRange } from '../core/index.ts'
 
-const UNIT_MS: Record<string, number> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 }
 const UNIT_BYTES: Record<string, number> = { '': 1, B: 1, KiB: 1024, MiB: 1024 ** 2, GiB: 1024 ** 3 }
-const MAX_DURATION_MS = 24 * 3_600_000 // one day: longer is a typing error in every option that we have
 
 /** `500ms`, `2s`, `1.5m`, `1h`, or plain 0. Value in milliseconds. */
 export const duration = (options: { min?: string } = {}) =>
   z
     .union([z.string(), z.number()], { error: 'expected a duration such as 500ms, 2s, 5m or 1h' })
     .transform((value, context) => {
-      const ms = durationMs(value)
-      const minimum = options.min === undefined ? 0 : (durationMs(options.min) as number)
+      const ms = durationOf(value)
+      const minimum = options.min === undefined ? 0 : (durationOf(options.min) as number)
       if (typeof ms === 'string') context.addIssue({ code: 'custom', message: ms })
       else if (ms < minimum)
         context.addIssue({ code: 'custom', message: `${value} is below the least value, ${options.min}` })
@@ -25,16 +23,6 @@ export const duration = (options: { min?: string } = {}) =>
       anyOf: [{ type: 'string', pattern: '^(0|\\d+(\\.\\d+)?(ms|s|m|h))$' }, { const: 0 }],
       samples: ['500ms', '2s', '5m', '1h'],
     })
-
-/** @returns milliseconds, or a sentence that says what is wrong */
-export function durationMs(value: string | number): number | string {
-  if (value === 0 || value === '0') return 0
-  if (typeof value === 'number') return `${value} has no unit; write ${value}s or ${value}ms`
-  const match = /^(\d+(?:\.\d+)?)(ms|s|m|h)$/.exec(value)
-  if (match === null) return `${JSON.stringify(value)} is not a duration; write 500ms, 2s, 5m or 1h`
-  const ms = Number(match[1]) * (UNIT_MS[match[2] ?? ''] ?? 1)
-  return ms > MAX_DURATION_MS ? `${value} is above the greatest value, 24h` : ms
-}
 
 /** `16KiB`, `1MiB`, or a number of bytes. Value in bytes. */
 export const size = (options: { min?: number; max?: number } = {}) =>

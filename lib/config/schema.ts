@@ -10,7 +10,7 @@ import { compression } from './compression.ts'
 import { filtersShape, pathsShape, poolsShape, routesShape, sorryShape } from './filters.ts'
 import { health } from './health.ts'
 import { limits, overload } from './limits.ts'
-import { backendAddress, cidr, duration, listenAddress, size } from './scalars.ts'
+import { backendAddress, cidr, duration, listenAddress, percentage, size } from './scalars.ts'
 
 /** A key that is part of the contract and refused until its feature is built. */
 const later = (what: string) =>
@@ -193,6 +193,26 @@ const backend = z
 
 const backends = () => z.array(backend).max(4096)
 
+const outliers = z.strictObject({
+  consecutive: z
+    .int()
+    .min(1)
+    .max(1000)
+    .default(5)
+    .describe(
+      'Failures in a row: connects that fail, connections that break before an answer, answers 502, 503 and 504.',
+    ),
+  baseTime: duration({ min: '1s' })
+    .prefault('30s')
+    .describe('How long a backend is ejected: this, times the number of its ejections of late.'),
+  maxTime: duration({ min: '1s' })
+    .prefault('300s')
+    .describe('At most so long. A backend that is well for so long starts anew.'),
+  maxEjected: percentage()
+    .prefault('50%')
+    .describe('At most this share of the backends that would take flows. The last one never is.'),
+})
+
 /** What a set of backends has: a service of its own, and each of its `pools`. */
 export const poolShape = {
   balance: z
@@ -238,7 +258,9 @@ export const poolShape = {
     .describe(
       'Time in which the weight of a recovered backend rises from 10 % to all of it. Not at the start. 0: at once.',
     ),
-  outliers: later('outliers'),
+  outliers: outliers
+    .optional()
+    .describe('Backends on which flows fail one after the other get none for a while. Default: off.'),
 }
 
 export const serviceShape = {
@@ -288,15 +310,21 @@ export const defaultsSchema = z.strictObject(z.object(serviceShape).partial().sh
 const admin = z.strictObject({
   listen: z
     .string()
-    .regex(/^(\[[0-9a-fA-F:.]+\]|[0-9.]+):\d{1,5}$/, 'is not an address and port; write 127.0.0.1:9600')
+    .regex(
+      /^(?:(\[[0-9a-fA-F:.]+\]|[0-9.]+):\d{1,5}|unix:\/[^\0]{1,100})$/,
+      'is not an address and port; write 127.0.0.1:9600 or unix:/run/evenkeel.sock',
+    )
     .refine(
       (text) =>
-        isIP(text.slice(0, text.lastIndexOf(':')).replace(/^\[|\]$/g, '')) !== 0 &&
-        Number(text.slice(text.lastIndexOf(':') + 1)) <= 65_535,
-      'is not an address and port; write 127.0.0.1:9600',
+        text.startsWith('unix:') ||
+        (isIP(text.slice(0, text.lastIndexOf(':')).replace(/^\[|\]$/g, '')) !== 0 &&
+          Number(text.slice(text.lastIndexOf(':') + 1)) <= 65_535),
+      'is not an address and port; write 127.0.0.1:9600 or unix:/run/evenkeel.sock',
     )
     .default('127.0.0.1:9600')
-    .describe('Admin API, /metrics, /livez, /readyz.'),
+    .describe(
+      'Admin API, /metrics, /livez, /readyz. `unix:PATH` is a socket that only the same user may use, without a token.',
+    ),
   token: z.string().max(512).default('').describe('Bearer token. Required as soon as the address is not loopback.'),
 })
 
@@ -314,7 +342,13 @@ export const configSchema = z.strictObject({
         .union([z.literal('auto'), z.int().min(1).max(32)], { error: 'expected auto or a number from 1 to 32' })
         .default('auto')
         .describe('Data threads. `auto`: one per core.'),
-      stateFile: later('stateFile'),
+      stateFile: z
+        .string()
+        .min(1)
+        .default('./state/evenkeel.json')
+        .describe(
+          'What operators did, ejections and the last health are kept here across restarts. Relative to the folder of this file. `off`: nowhere.',
+        ),
       drain: z
         .strictObject({
           timeout: duration().prefault('30s').describe('How long SIGTERM lets flows finish before they are cut.'),
@@ -350,4 +384,5 @@ export type PoolConfig = ServiceConfig['pools'][string]
 export type BackendConfig = ServiceConfig['backends'][number]
 export type HealthConfig = ServiceConfig['health']
 export type LoadConfig = NonNullable<ServiceConfig['load']>
+export type OutliersConfig = NonNullable<PoolConfig['outliers']>
 export type AccessLogConfig = Config['accessLog']

@@ -53,6 +53,8 @@ export interface PoolView {
   readonly queue: PoolConfig['queue']
   readonly allDown: PoolConfig['allDown']
   readonly sorry: PoolConfig['sorry']
+  /** Flows that fail are counted by backend. */
+  readonly watched: boolean
   /** ms that flows are held while no backend has a first probe result. */
   readonly startGrace: number
 }
@@ -99,22 +101,32 @@ export interface ServiceContext {
   readonly sessions: Set<Session>
 }
 
+/**
+ * Which clients a service lets in. `open`: all. `bound`: it listens for those that are bound to a backend; the pool knows
+ * them. `shut`: none, it does not listen.
+ */
+export type ServiceGate = 'open' | 'bound' | 'shut'
+
 /** A client connection, as the service sees it. */
 export interface Session {
-  /** Finish what is under way, then close. */
-  drain(): void
+  /** Finish what is under way, then close. An idle one may send one more request for `graceMs`. */
+  drain(graceMs: number): void
   /** End now. With a backend's name: only if the flow is on that backend. */
   cut(backendName: string | null): void
+  /** When its flow began, ms since the epoch. With a backend's name: only if it is on that backend. Infinity: there is none. */
+  since(backendName: string | null): number
 }
 
 /** Serves one virtual service in one data thread. */
 export interface Datapath {
-  /** Listens on every address, or throws and listens on none. */
-  open(): Promise<void>
+  /** Listens on every address as the gate wants it, or throws and listens on none. Otherwise than `open`: connections end with their next answer. */
+  admit(gate: ServiceGate): Promise<void>
   /** Takes no new flows; resolves when the last one has ended. */
   drain(): Promise<void>
-  /** Ends the flows on one backend. */
-  cut(backendName: string): void
+  /** Ends all flows, or those on one backend, spread over `spreadMs`; resolves when they have ended. */
+  cut(backendName: string | null, spreadMs: number): Promise<void>
+  /** When the oldest flow began, of all or of one backend; Infinity: there is none. */
+  oldest(backendName: string | null): number
   /** Ends everything. */
   close(): Promise<void>
 }

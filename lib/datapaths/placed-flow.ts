@@ -32,6 +32,9 @@ const QUEUE_TIMEOUT: Failure = {
 const CONNECT_FAILED: Failure = { status: 503, reason: 'connect-failed', detail: 'no backend could be reached' }
 const CONNECT_TIMEOUT: Failure = { status: 504, reason: 'connect-timeout', detail: 'no backend could be reached' }
 
+/** The backend, or what is behind it, can't serve: 502, 503, 504. */
+export const isGatewayError = (status: number): boolean => status >= 502 && status <= 504
+
 export abstract class PlacedFlow implements Flow, FlowRecord {
   readonly #context: ServiceContext
   protected readonly begunAt = performance.now()
@@ -176,7 +179,16 @@ export abstract class PlacedFlow implements Flow, FlowRecord {
     })
   }
 
+  /** Its backend served it well, or failed it: counted where outliers are looked for. */
+  protected judge(well: boolean): void {
+    const { backend } = this
+    if (backend === null || !backend.watched) return
+    if (well) backend.cell.succeeded()
+    else backend.cell.failed()
+  }
+
   #connectFailed(backend: Backend, late: boolean): void {
+    this.judge(false)
     this.failure = late ? CONNECT_TIMEOUT : CONNECT_FAILED
     if (late) this.timeTaken(performance.now(), this.dialledAt, false)
     if (this.spent) return this.onUnplaced()
@@ -241,6 +253,8 @@ export abstract class PlacedFlow implements Flow, FlowRecord {
     this.#dial?.cancel()
     this.#waiting?.leave()
     if (this.#budgeted !== null) retryBudget.give(this.#budgeted)
+    if (reason === 'cut') this.backend?.cell.cut()
+    if (reason === '' && !isGatewayError(this.status)) this.judge(true)
     this.#release()
     this.endedBy = by
     this.reason = reason

@@ -6,7 +6,17 @@ import { policyFactory } from '../policies/index.ts'
 import { Backend, Pool } from '../pool/index.ts'
 import type { AccessLog } from '../telemetry/index.ts'
 import { createServerContext } from '../tls/index.ts'
-import type { Datapath, PoolView, ServiceContext, ServicePool, ServiceView, Session } from './contract.ts'
+import type {
+  Datapath,
+  ListenerView,
+  PoolView,
+  ServiceContext,
+  ServiceGate,
+  ServicePool,
+  ServiceView,
+  Session,
+} from './contract.ts'
+import { cutAll } from './cut.ts'
 import { Gate, type Ticket } from './gate.ts'
 import { HttpContext } from './http/context.ts'
 import { H1Session } from './http/h1.ts'
@@ -18,6 +28,9 @@ import { ProxyAcceptor } from './proxy-protocol/acceptor.ts'
 import { RetryBudget } from './retry-budget.ts'
 import { TcpSession } from './tcp/session.ts'
 import type { Wire } from './wire.ts'
+
+/** How long an idle connection of a service that drains may bring one more request, which is answered with `Connection: close`. */
+const GRACE_MS = 1000
 
 /** What all services of a data thread share. */
 export interface ThreadTools {
@@ -33,12 +46,16 @@ export class StreamDatapath implements Datapath {
   readonly #http: HttpContext | null
   /** Serves HTTP in the place of our own engine. */
   readonly #engine: ProxyEngine | null
-  readonly #listeners: Listener[]
+  readonly #tools: ThreadTools
+  readonly #tls: ListenerTls | null
+  /** Those that listen. */
+  #listeners: readonly Listener[] = []
   #emptied: (() => void) | null = null
 
   /** @throws BalancerError TLS_CERTIFICATE when the certificate can't be used */
   constructor(view: ServiceView, tools: ThreadTools) {
     const { board, thread, wheel, accessLog, log } = tools
+    this.#tools = tools
     const cell = new ServiceCell(board, thread, view.row)
     const { limits } = view
     const [own, ...others] = view.pools
@@ -61,35 +78,27 @@ export class StreamDatapath implements Datapath {
     this.#http = http ? new HttpContext(context) : null
     this.#engine = this.#http !== null && view.http.engine === 'http-proxy' ? new ProxyEngine(this.#http) : null
     this.#context = this.#http ?? context
-    const tls = this.#tls(view)
-    const trusts = (address: string): boolean => this.#http?.trusts(address) === true
-    this.#listeners = view.listeners.map(({ row, host, port }) => {
-      const listenerCell = new ListenerCell(board, thread, row)
-      return new Listener({
-        host,
-        port,
-        service: view.name,
-        cell: listenerCell,
-        serviceCell: cell,
-        wheel,
-        tls,
-        proxy: this.#proxy(view),
-        gate: new Gate({ board, listenerCell, serviceCell: cell, limits, clients, trusts }),
-        accept: (wire, ticket) => this.#accept(wire, ticket),
-        turnAway: (wire, why) => (http ? turnAway(wire, why, wheel) : wire.reset()),
-      })
-    })
+    this.#tls = listenerTls(view)
   }
 
-  #tls(view: ServiceView): ListenerTls | null {
-    if (view.tls === null) return null
-    const { credentials, minVersion, ticketKeys } = view.tls
-    const protocol = view.protocol === 'https' ? 'https' : 'tls'
-    return {
-      context: createServerContext(credentials, { minVersion, ticketKeys }),
-      protocol,
-      timeoutMs: view.timeouts.handshake,
-    }
+  #listener({ row, host, port }: ListenerView): Listener {
+    const { board, thread, wheel } = this.#tools
+    const { view, cell, clients } = this.#context
+    const listenerCell = new ListenerCell(board, thread, row)
+    const trusts = (address: string): boolean => this.#http?.trusts(address) === true
+    return new Listener({
+      host,
+      port,
+      service: view.name,
+      cell: listenerCell,
+      serviceCell: cell,
+      wheel,
+      tls: this.#tls,
+      proxy: this.#proxy(view),
+      gate: new Gate({ board, listenerCell, serviceCell: cell, limits: view.limits, clients, trusts }),
+      accept: (wire, ticket) => this.#accept(wire, ticket),
+      turnAway: (wire, why) => (this.#http === null ? wire.reset() : turnAway(wire, why, wheel)),
+    })
   }
 
   #proxy({ name, protocol, proxyProtocol }: ServiceView): ProxyAcceptor | null {
@@ -99,12 +108,26 @@ export class StreamDatapath implements Datapath {
     return new ProxyAcceptor({ service: name, protocol, accept, from, timeoutMs: timeout, cell, wheel, accessLog, log })
   }
 
-  async open(): Promise<void> {
-    const results = await Promise.allSettled(this.#listeners.map((listener) => listener.open()))
+  async admit(gate: ServiceGate): Promise<void> {
+    this.#context.draining = gate !== 'open'
+    if (gate === 'shut') this.#shut()
+    if (gate !== 'open') for (const session of [...this.#context.sessions]) session.drain(GRACE_MS)
+    if (gate !== 'shut' && this.#listeners.length === 0) await this.#listen()
+  }
+
+  async #listen(): Promise<void> {
+    const listeners = this.#context.view.listeners.map((listener) => this.#listener(listener))
+    this.#listeners = listeners
+    const results = await Promise.allSettled(listeners.map((listener) => listener.open()))
     const failed = results.find((result) => result.status === 'rejected')
     if (failed === undefined) return
-    for (const listener of this.#listeners) listener.close()
+    this.#shut()
     throw failed.reason
+  }
+
+  #shut(): void {
+    for (const listener of this.#listeners) listener.close()
+    this.#listeners = []
   }
 
   #accept(wire: Wire, ticket: Ticket): void {
@@ -119,22 +142,44 @@ export class StreamDatapath implements Datapath {
 
   async drain(): Promise<void> {
     this.#context.draining = true
-    for (const listener of this.#listeners) listener.close()
-    for (const session of [...this.#context.sessions]) session.drain()
+    this.#shut()
+    for (const session of [...this.#context.sessions]) session.drain(0)
     if (this.#context.sessions.size > 0) await new Promise<void>((resolve) => (this.#emptied = resolve))
     this.#http?.close()
     this.#engine?.close()
   }
 
-  cut(backendName: string): void {
-    for (const session of [...this.#context.sessions]) session.cut(backendName)
+  cut(backendName: string | null, spreadMs: number): Promise<void> {
+    const sessions = [...this.#context.sessions]
+    if (backendName === null) return cutAll(sessions, null, spreadMs)
+    return cutAll(
+      sessions.filter((session) => session.since(backendName) < Number.POSITIVE_INFINITY),
+      backendName,
+      spreadMs,
+    )
+  }
+
+  oldest(backendName: string | null): number {
+    let oldest = Number.POSITIVE_INFINITY
+    for (const session of this.#context.sessions) oldest = Math.min(oldest, session.since(backendName))
+    return oldest
   }
 
   async close(): Promise<void> {
-    for (const listener of this.#listeners) listener.close()
+    this.#shut()
     for (const session of [...this.#context.sessions]) session.cut(null)
     this.#http?.close()
     this.#engine?.close()
+  }
+}
+
+function listenerTls({ tls, protocol, timeouts }: ServiceView): ListenerTls | null {
+  if (tls === null) return null
+  const { credentials, minVersion, ticketKeys } = tls
+  return {
+    context: createServerContext(credentials, { minVersion, ticketKeys }),
+    protocol: protocol === 'https' ? 'https' : 'tls',
+    timeoutMs: timeouts.handshake,
   }
 }
 
@@ -149,7 +194,7 @@ function servicePool(
     throw new BalancerError('CONFIG_INVALID', `service ${name}: there is no policy ${view.balance}`)
   const backends = view.backends.map(
     ({ name, host, port, row, sendProxy, tier }) =>
-      new Backend(name, host, port, new BackendCell(board, thread, row), { sendProxy, tier }),
+      new Backend(name, host, port, new BackendCell(board, thread, row), { sendProxy, tier, watched: view.watched }),
   )
   const cell = new PoolCell(board, thread, view.row)
   const built =

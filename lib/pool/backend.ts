@@ -10,6 +10,8 @@ export type Tier = 'primary' | 'backup' | 'sorry'
 export interface BackendOptions {
   readonly sendProxy?: SendProxy
   readonly tier?: Tier
+  /** Flows that fail on it are counted: too many in a row eject it. */
+  readonly watched?: boolean
 }
 
 export class Backend {
@@ -20,6 +22,7 @@ export class Backend {
   /** The PROXY header that its connections begin with. */
   readonly sendProxy: SendProxy
   readonly tier: Tier
+  readonly watched: boolean
   /** Effective weight when the eligible snapshot was built, 0.01..256. */
   weight = 1
   /** The most flows at once when the eligible snapshot was built; 0: no limit. */
@@ -30,7 +33,7 @@ export class Backend {
     host: string,
     port: number,
     cell: BackendCell,
-    { sendProxy = 'off', tier = 'primary' }: BackendOptions = {},
+    { sendProxy = 'off', tier = 'primary', watched = false }: BackendOptions = {},
   ) {
     this.name = name
     this.host = host
@@ -38,5 +41,6 @@ export class Backend {
     this.cell = cell
     this.sendProxy = sendProxy
     this.tier = tier
+    this.watched = watched
   }
 }

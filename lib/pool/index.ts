@@ -3,6 +3,7 @@ export type { Affinity, Flow, Policy, PolicyFactory, PolicyTools } from './contr
 export { FULL, Pool, type PoolOptions } from './pool.ts'
 export { Queue, type QueueLimits, type Waiter } from './queue.ts'
 export {
+  type Admits,
   acceptsOf,
   BACKEND_STATES,
   type BackendState,

@@ -57,8 +57,16 @@ export function stateOf(facts: Facts): BackendState {
   return health === 'passing' ? 'up' : 'unknown'
 }
 
+/** Which clients its service lets in: all, those that are bound to a backend, none. */
+export type Admits = 'all' | 'bound' | 'none'
+
 /** Which flows it takes, as bits of ACCEPTS. */
-export function acceptsOf(facts: Facts): number {
+export function acceptsOf(facts: Facts, admits: Admits = 'all'): number {
+  if (admits === 'none') return 0
+  return admits === 'all' ? ownAcceptsOf(facts) : ownAcceptsOf(facts) & ACCEPTS.bound
+}
+
+function ownAcceptsOf(facts: Facts): number {
   const state = stateOf(facts)
   const panic = facts.admin === 'ready' && facts.agent !== 'maintenance' ? ACCEPTS.panic : 0
   if (state === 'up') return ACCEPTS.new | ACCEPTS.bound | panic

@@ -1,17 +1,22 @@
-/** Runs the virtual services of a configuration: rows, certificates, ports, probes and data threads. */
+/** Runs the virtual services of a configuration: rows, certificates, ports, probes, operators' wishes and data threads. */
 import { availableParallelism } from 'node:os'
 import { setFlagsFromString } from 'node:v8'
 import { Board, newBindings, RowBook, sharedTime } from '../board/index.ts'
-import type { Config, ServiceConfig } from '../config/index.ts'
+import type { Config, OutliersConfig, PoolConfig, ServiceConfig } from '../config/index.ts'
 import { BalancerError, type Clock, formatAddress, type Logger } from '../core/index.ts'
 import type { BackendView, ListenerView, PoolView, ServiceView } from '../datapaths/index.ts'
 import { type Credentials, loadCredentials, newTicketKeys } from '../tls/index.ts'
 import { AffinityPlan, usesTable } from './affinity.ts'
+import { spreadOf } from './drain.ts'
 import { Leftovers } from './leftovers.ts'
 import { descriptorMeans, MemoryUse, memoryMeans } from './means.ts'
+import { Memory } from './memory.ts'
+import { type OperationChange, Operator } from './operator.ts'
+import { OutlierWatch } from './outliers.ts'
 import { OverloadWatch } from './overload.ts'
 import { membersOf, poolsOf, sizeOf } from './pools.ts'
 import { type Claim, claimPort } from './ports.ts'
+import { type Entry, entryOf, NOTHING, probedOf, type Recalled, type SavedBackend, type Snapshot } from './saved.ts'
 import { Threads } from './threads.ts'
 import { BackendTracker, type StateChange } from './tracker.ts'
 
@@ -35,6 +40,7 @@ export interface RunningService {
   readonly view: ServiceView
   readonly trackers: readonly BackendTracker[]
   readonly credentials: Credentials | null
+  readonly outliers: readonly OutlierWatch[]
 }
 
 export class Manager {
@@ -49,6 +55,10 @@ export class Manager {
   readonly #overload: OverloadWatch
   readonly #leftovers: Leftovers
   #ticker: NodeJS.Timeout | null = null
+  readonly #memory: Memory
+  #recalled: Recalled = NOTHING
+  #operator: Operator | null = null
+  readonly #operationListeners = new Set<(change: OperationChange) => void>()
   #draining = false
   #entries: Int32Array | null = null
   #entriesAt = 0
@@ -61,6 +71,9 @@ export class Manager {
     this.#affinity = new AffinityPlan(options.stateFolder, options.log)
     this.startedAt = options.clock.wall()
     setFlagsFromString('--expose-gc') // for threads that start from now on: see `collect`
+    const { stateFile } = options.config.appliance
+    const path = stateFile === 'off' ? null : stateFile
+    this.#memory = new Memory({ path, clock: options.clock, log: options.log })
     const use = new MemoryUse()
     const collect = () => this.#threads?.broadcast({ type: 'collect' })
     this.#overload = new OverloadWatch({
@@ -82,8 +95,14 @@ export class Manager {
   get log(): Logger {
     return this.#options.log
   }
+  /** The process is about to end. */
   get draining(): boolean {
     return this.#draining
+  }
+  /** @throws Error before the start */
+  get operator(): Operator {
+    if (this.#operator === null) throw new Error('the services have not started yet')
+    return this.#operator
   }
 
   /**
@@ -93,6 +112,7 @@ export class Manager {
   async start(): Promise<void> {
     const { config, clock, log, onHopeless } = this.#options
     const claims: Claim[] = []
+    this.#recalled = await this.#memory.recall(new Set(Object.keys(config.virtualServices)), entriesOf(config))
     try {
       const total = Object.values(config.virtualServices).reduce((sum, service) => sum + sizeOf(service), 0)
       let index = 0
@@ -104,11 +124,14 @@ export class Manager {
     } finally {
       await Promise.all(claims.map((claim) => claim.release()))
     }
+    const operator = this.#newOperator()
+    this.#operator = operator
     const views = [...this.#services.values()].map((service) => service.view)
     this.#threads = new Threads({
       board: this.board,
       accessLog: config.accessLog,
       services: views,
+      gates: () => operator.gates(),
       clock,
       log,
       onHopeless,
@@ -119,6 +142,9 @@ export class Manager {
       for (const tracker of this.trackers()) tracker.tick()
       this.#leftovers.look()
       this.board.bindings.sweep(sharedTime(performance.now()))
+      operator.tick()
+      for (const { outliers } of this.#services.values())
+        for (const watch of outliers) if (watch.tick()) void this.#memory.save()
     }, TICK_MS)
     try {
       await this.#overload.look() // before the first connection
@@ -128,6 +154,54 @@ export class Manager {
       throw error
     }
     this.#overload.start()
+    this.#memory.start(() => this.#snapshot())
+  }
+
+  #newOperator(): Operator {
+    const { config, clock, log } = this.#options
+    return new Operator({
+      services: this.#services,
+      world: { board: this.board, threads: () => this.#threads },
+      drainTimeoutMs: config.appliance.drain.timeout,
+      clock,
+      log,
+      recalled: this.#recalled,
+      save: () => this.#memory.save(),
+      onChange: (change) => {
+        for (const listener of this.#operationListeners) listener(change)
+      },
+    })
+  }
+
+  /** What is to survive a restart. */
+  #snapshot(): Omit<Snapshot, 'at'> {
+    const { appliance, services, backends } = this.operator
+    const touched = [...services].filter(([, { last }]) => last !== null)
+    const rows: Record<string, SavedBackend> = {}
+    for (const { name, trackers, outliers } of this.#services.values()) {
+      const ejections = new Map(outliers.flatMap((watch) => [...watch.saved()]))
+      for (const tracker of trackers) {
+        const key = `${name}/${tracker.name}`
+        const ejection = ejections.get(tracker.name)
+        const subject = backends.get(key)
+        rows[key] = {
+          ...tracker.saved(),
+          ...(subject !== undefined && subject.last !== null ? { standing: subject.saved } : {}),
+          ...(ejection === undefined ? {} : { ejection }),
+        }
+      }
+    }
+    return {
+      ...(appliance.last === null ? {} : { appliance: appliance.saved }),
+      services: Object.fromEntries(touched.map(([name, subject]) => [name, subject.saved])),
+      backends: rows,
+    }
+  }
+
+  /** Tells of each change by an operator, and of the ends of drains; the answer ends that. */
+  onOperation(listener: (change: OperationChange) => void): () => void {
+    this.#operationListeners.add(listener)
+    return () => this.#operationListeners.delete(listener)
   }
 
   /** Tells of each state change of a backend from now on; the answer ends that. */
@@ -172,6 +246,7 @@ export class Manager {
   async stop(): Promise<void> {
     this.#draining = true
     this.#overload.stop()
+    await this.#memory.stop()
     this.#stopTrackers()
     await this.#threads?.stop()
   }
@@ -209,6 +284,7 @@ export class Manager {
     const trackers: BackendTracker[] = []
     const poolViews: PoolView[] = []
     const cookies = new Set<string>()
+    const outliers: OutlierWatch[] = []
     for (const [poolName, pool] of pools) {
       const poolRow = this.#rows.row('pool', `${name} ${poolName}`)
       const backends: BackendView[] = []
@@ -222,6 +298,7 @@ export class Manager {
           row: this.#rows.row('backend', `${name}/${backend.name}`),
           health,
           load,
+          recalled: this.#recalled.backends.get(`${name}/${backend.name}`)?.health ?? null,
           drainTimeoutMs: pool.drain.timeout,
           slowStartMs: pool.slowStart,
           board: this.board,
@@ -229,7 +306,11 @@ export class Manager {
           log,
           index: index + trackers.length,
           total,
-          onDeadline: () => this.#threads?.broadcast({ type: 'cut', service: name, backend: backend.name }),
+          onDeadline: () => {
+            const spreadMs = spreadOf(pool.drain.timeout)
+            const cut = this.#threads?.ask({ type: 'cut', service: name, backend: backend.name, spreadMs })
+            cut?.catch((error: unknown) => log.error({ err: error }, `flows on ${name}/${backend.name} were not cut`))
+          },
           onChange: (change) => {
             for (const listener of this.#listeners) listener(change)
           },
@@ -238,9 +319,11 @@ export class Manager {
         trackers.push(tracker)
         backends.push({ row, name: backend.name, host, port, tier, sendProxy: backend.sendProxy ?? service.sendProxy })
       }
+      if (pool.outliers !== undefined) outliers.push(this.#watch(name, poolName, pool, pool.outliers, trackers))
       const { balance, hash, queue, allDown, sorry } = pool
       const affinity = await this.#affinity.viewOf(name, poolName, poolRow, pool.affinity, cookies)
       const { startGrace } = pool.health
+      const watched = pool.outliers !== undefined
       poolViews.push({
         name: poolName,
         row: poolRow,
@@ -251,6 +334,7 @@ export class Manager {
         queue,
         allDown,
         sorry,
+        watched,
         startGrace,
       })
     }
@@ -273,8 +357,34 @@ export class Manager {
           ? null
           : { credentials, minVersion: service.tls?.minVersion ?? 'TLSv1.2', ticketKeys: newTicketKeys() },
     }
-    return { name, config: service, view, trackers, credentials }
+    return { name, config: service, view, trackers, credentials, outliers }
   }
+
+  #watch(
+    service: string,
+    name: string,
+    pool: PoolConfig,
+    config: OutliersConfig,
+    trackers: readonly BackendTracker[],
+  ): OutlierWatch {
+    const members = trackers.filter((tracker) => tracker.pool === name)
+    const watch = new OutlierWatch(config, members, pool.health.rise, this.board, this.#options.clock)
+    for (const tracker of members) {
+      const ejection = this.#recalled.backends.get(`${service}/${tracker.name}`)?.ejection
+      if (ejection !== undefined) watch.recall(tracker.name, ejection)
+    }
+    return watch
+  }
+}
+
+/** Every backend's part of the configuration, to compare it with what it was. */
+function entriesOf(config: Config): Map<string, Entry> {
+  const entries = new Map<string, Entry>()
+  for (const [name, service] of Object.entries(config.virtualServices))
+    for (const [, pool] of poolsOf(service))
+      for (const { backend, health } of membersOf(pool))
+        entries.set(`${name}/${backend.name}`, { config: entryOf(backend), probed: probedOf(backend, health) })
+  return entries
 }
 
 async function credentialsOf(name: string, certificate: { cert: string; key: string }): Promise<Credentials> {

@@ -1,6 +1,6 @@
 /** What control thread and data threads say to each other. State goes over the board; these are the rare rest. */
 import type { AccessLogConfig } from '../config/index.ts'
-import type { ServiceView } from '../datapaths/index.ts'
+import type { ServiceGate, ServiceView } from '../datapaths/index.ts'
 
 /** Given to a data thread when it starts. */
 export interface ThreadStart {
@@ -10,13 +10,23 @@ export interface ThreadStart {
   readonly thread: number
   readonly accessLog: AccessLogConfig
   readonly services: readonly ServiceView[]
+  /** Services that don't let everybody in, by name. */
+  readonly gates: Readonly<Record<string, ServiceGate>>
 }
+
+/** What a data thread is asked and answers with `done`, once it has obeyed. `backend` null: all flows of the service. */
+export type Request =
+  /** Let clients of a service in, or no longer. */
+  | { readonly type: 'admit'; readonly service: string; readonly gate: ServiceGate }
+  /** End flows, spread over `spreadMs`. */
+  | { readonly type: 'cut'; readonly service: string; readonly backend: string | null; readonly spreadMs: number }
+  /** When did the oldest flow begin? ms since the epoch, null: there is none. */
+  | { readonly type: 'oldest'; readonly service: string; readonly backend: string | null }
 
 export type ToThread =
   /** Take no new flows; answer `drained` when the last has ended. */
   | { readonly type: 'drain' }
-  /** End the flows on one backend. */
-  | { readonly type: 'cut'; readonly service: string; readonly backend: string }
+  | (Request & { readonly id: number })
   /** End everything and exit. */
   | { readonly type: 'stop' }
   | { readonly type: 'reopen-logs' }
@@ -29,4 +39,6 @@ export type FromThread =
   | { readonly type: 'listening' }
   | { readonly type: 'failed'; readonly message: string }
   | { readonly type: 'drained' }
+  /** The request `id` is done. `failed`: why it could not be. */
+  | { readonly type: 'done'; readonly id: number; readonly value: number | null; readonly failed: string | null }
   | { readonly type: 'problem'; readonly message: string }

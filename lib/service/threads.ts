@@ -3,18 +3,21 @@ import { Worker } from 'node:worker_threads'
 import type { Board } from '../board/index.ts'
 import type { AccessLogConfig } from '../config/index.ts'
 import { BalancerError, type Clock, type Logger, messageOf } from '../core/index.ts'
-import type { ServiceView } from '../datapaths/index.ts'
-import type { FromThread, ThreadStart, ToThread } from './messages.ts'
+import type { ServiceGate, ServiceView } from '../datapaths/index.ts'
+import type { FromThread, Request, ThreadStart, ToThread } from './messages.ts'
 import { Utilisation } from './utilisation.ts'
 
 const ENTRY = new URL('../data-thread.ts', import.meta.url)
 const MAX_DEATHS = 10 // within DEATHS_MS: then something is wrong that a new thread does not mend
 const DEATHS_MS = 10_000
+const ANSWER_MS = 10_000 // a thread that is silent for so long hangs; what was asked of it is done as far as it can be
 
 export interface ThreadsOptions {
   readonly board: Board
   readonly accessLog: AccessLogConfig
   readonly services: readonly ServiceView[]
+  /** Services that don't let everybody in at present, by name. */
+  readonly gates: () => Readonly<Record<string, ServiceGate>>
   readonly clock: Clock
   readonly log: Logger
   /** Threads die faster than replacing them makes sense. */
@@ -31,13 +34,23 @@ interface Slot {
   utilisation: Utilisation
   /** Bytes that its heap and buffers held when it last told. */
   held: number
+  /** Who waits for the answer to which request. */
+  readonly asked: Map<number, (reply: Reply) => void>
 }
+
+interface Reply {
+  readonly value: number | null
+  readonly failed: string | null
+}
+
+const NO_REPLY: Reply = { value: null, failed: null }
 
 export class Threads {
   readonly #options: ThreadsOptions
   readonly #slots: Slot[] = []
   readonly #deaths: number[] = []
   #stopping = false
+  #requests = 0
 
   constructor(options: ThreadsOptions) {
     this.#options = options
@@ -84,6 +97,35 @@ export class Threads {
     for (const slot of this.#slots) slot.worker.postMessage(message)
   }
 
+  /**
+   * Asks every thread, and resolves with their answers when all have obeyed, or died: one that comes in its place knows.
+   * @throws BalancerError LISTEN_FAILED when one could not
+   */
+  async ask(request: Request): Promise<(number | null)[]> {
+    const id = ++this.#requests
+    const replies = await Promise.all(this.#slots.map((slot) => this.#askOne(slot, { ...request, id })))
+    const failed = replies.find((reply) => reply.failed !== null)?.failed
+    if (failed !== undefined && failed !== null) throw new BalancerError('LISTEN_FAILED', failed)
+    return replies.map(({ value }) => value)
+  }
+
+  #askOne(slot: Slot, request: Request & { readonly id: number }): Promise<Reply> {
+    const { clock, log } = this.#options
+    const { id, type } = request
+    return new Promise((resolve) => {
+      const cancel = clock.after(ANSWER_MS + ('spreadMs' in request ? request.spreadMs : 0), () => {
+        log.warn({ thread: slot.thread }, `data thread ${slot.thread} does not answer (${type})`)
+        slot.asked.get(id)?.(NO_REPLY)
+      })
+      slot.asked.set(id, (reply) => {
+        slot.asked.delete(id)
+        cancel()
+        resolve(reply)
+      })
+      slot.worker.postMessage(request)
+    })
+  }
+
   /** Makes one thread throw. False: there is no such thread. */
   kill(thread: number): boolean {
     const slot = this.#slots[thread]
@@ -120,12 +162,13 @@ export class Threads {
   #spawn(thread: number): Promise<void> {
     const { board, accessLog, services, clock, log } = this.#options
     const { buffer, bindings, threads } = board
-    const workerData: ThreadStart = { board: buffer, bindings: bindings.buffer, threads, thread, accessLog, services }
+    const shared = { board: buffer, bindings: bindings.buffer, threads, thread }
+    const workerData: ThreadStart = { ...shared, accessLog, services, gates: this.#options.gates() }
     const worker = new Worker(ENTRY, { workerData, name: `data-${thread}` })
     const exited = new Promise<void>((resolve) => worker.once('exit', () => resolve()))
     const utilisation = new Utilisation(worker.performance)
     const before = this.#slots[thread]
-    const slot: Slot = Object.assign(before ?? { thread, deaths: 0, drained: null, held: 0 }, {
+    const slot: Slot = Object.assign(before ?? { thread, deaths: 0, drained: null, held: 0, asked: new Map() }, {
       worker,
       startedAt: clock.wall(),
       exited,
@@ -143,6 +186,7 @@ export class Threads {
           reject(new BalancerError('LISTEN_FAILED', message.message))
           void worker.terminate()
         } else if (message.type === 'drained') slot.drained?.()
+        else if (message.type === 'done') slot.asked.get(message.id)?.(message)
         else log.warn({ thread }, message.message)
       })
       worker.on('error', (error) => {
@@ -151,6 +195,7 @@ export class Threads {
       worker.on('exit', () => {
         reject(new BalancerError('THREAD_DIED', `data thread ${thread} died at its start: ${why}`))
         slot.drained?.()
+        for (const reply of [...slot.asked.values()]) reply(NO_REPLY)
         this.#options.board.reclaim(thread)
         // One that never listened is the business of who started it.
         if (listening && !this.#stopping) this.#replace(slot, why)

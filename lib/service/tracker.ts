@@ -3,6 +3,7 @@ import { type Board, WEIGHT_UNIT } from '../board/index.ts'
 import type { BackendConfig, HealthConfig, LoadConfig } from '../config/index.ts'
 import type { Clock, Logger } from '../core/index.ts'
 import {
+  type Admits,
   acceptsOf,
   type BackendState,
   type Cause,
@@ -11,10 +12,12 @@ import {
   stateOf,
   stateToNumber,
   type Tier,
+  type Wish,
 } from '../pool/index.ts'
 import { createProbe, type ProbeReason, type ProbeRecord, ProbeRunner, spreadStart } from '../probes/index.ts'
 import { DurationHistogram } from '../telemetry/index.ts'
 import { AgentWatch, NO_AGENT, weightBy, wishOf } from './agent-watch.ts'
+import { entryOf, probedOf, type SavedBackend } from './saved.ts'
 import { SlowStart } from './slow-start.ts'
 
 export interface TrackerOptions {
@@ -37,6 +40,8 @@ export interface TrackerOptions {
   /** Place among all backends of the appliance, so that probes don't bunch. */
   readonly index: number
   readonly total: number
+  /** What was known of its health before a restart; null: nothing. */
+  readonly recalled: 'passing' | 'failing' | null
   /** The time of its drain is up: its flows are to be cut. */
   readonly onDeadline: () => void
   /** Told of each flip of the state. */
@@ -55,6 +60,14 @@ export interface StateChange {
   readonly at: number
 }
 
+/** What an operator wants of it, and until when a drain may last (ms since the epoch). */
+export interface OperatorWish {
+  readonly admin: Wish
+  readonly cause: 'operator' | 'drain-ended'
+  readonly why: string
+  readonly deadline: number | null
+}
+
 /** How often it was probed, by outcome: `pass` or the reason of the failure. */
 export type ProbeCounts = ReadonlyMap<ProbeReason | 'pass', number>
 
@@ -66,8 +79,8 @@ export class BackendTracker {
   readonly name: string
   readonly host: string
   readonly port: number
-  /** As configured. */
-  readonly weight: number
+  /** As configured, or as an operator has set it. */
+  weight: number
   readonly probeType: HealthConfig['type']
   readonly row: number
   /** ms since the epoch of the last flip. */
@@ -75,11 +88,16 @@ export class BackendTracker {
   cause: Cause = 'config'
   /** The sentence behind the cause: `connect to 10.0.0.7:80 failed: ECONNREFUSED`. */
   why = 'not probed yet'
-  /** End of the present drain, ms since the epoch; null: it is not draining or has no flows. */
-  drainDeadline: number | null = null
   readonly probeDurations = new DurationHistogram()
   #facts: Facts
   #state: BackendState
+  #admits: Admits = 'all'
+  /** Which flows it takes, as published. */
+  #accepts = 0
+  /** End of a drain that no operator asked for, ms since the epoch. */
+  #deadline: number | null = null
+  /** End of the operator's drain. */
+  #operatorDeadline: number | null = null
   #cutFor: number | null = null
   #slowStart: SlowStart | null = null
   readonly #options: TrackerOptions
@@ -102,9 +120,11 @@ export class BackendTracker {
     this.row = row
     this.since = clock.wall()
     const probe = createProbe(health, { service, backend: backend.name })
-    this.#facts = { ...NO_FACTS, health: probe === null ? 'passing' : 'unknown', admin: backend.admin }
+    const health0 = probe === null ? 'passing' : (options.recalled ?? 'unknown')
+    this.#facts = { ...NO_FACTS, health: health0, admin: backend.admin }
     this.#state = stateOf(this.#facts)
     if (probe === null) this.why = 'no probe is configured'
+    else if (options.recalled !== null) this.why = `${health0} before the restart`
     if (backend.admin !== 'ready') this.why = `admin: ${backend.admin} in the configuration`
     this.#runner =
       probe === null
@@ -188,6 +208,54 @@ export class BackendTracker {
     return this.#agent?.facts.maxConnections ?? this.#options.backend.maxConnections
   }
 
+  get drainTimeoutMs(): number {
+    return this.#options.drainTimeoutMs
+  }
+
+  /** When the flows that are left will be cut, ms since the epoch; null: it is not draining. */
+  get drainDeadline(): number | null {
+    if (this.#state !== 'draining') return null
+    return this.#facts.admin === 'drain' ? this.#operatorDeadline : this.#deadline
+  }
+
+  operate({ admin, cause, why, deadline }: OperatorWish): void {
+    this.drainUntil(deadline)
+    this.#update({ admin, drained: false }, cause, why)
+  }
+
+  /** The end of the operator's drain. */
+  drainUntil(deadline: number | null): void {
+    this.#operatorDeadline = deadline
+  }
+
+  /** Its service lets in these clients from now on. */
+  admit(admits: Admits): void {
+    this.#admits = admits
+    this.#publish()
+  }
+
+  /** Flows fail on it, or may be tried again. */
+  eject(ejected: boolean, why: string): void {
+    this.#update({ ejected }, 'passive', why)
+  }
+
+  /** What is to survive a restart of what it knows. */
+  saved(): SavedBackend {
+    const { backend, health } = this.#options
+    const { health: seen } = this.#facts
+    return {
+      config: entryOf(backend),
+      probed: probedOf(backend, health),
+      ...(this.weight === backend.weight ? {} : { weight: this.weight }),
+      ...(this.#runner === null || seen === 'unknown' ? {} : { health: seen }),
+    }
+  }
+
+  weigh(weight: number): void {
+    this.weight = weight
+    this.#publish()
+  }
+
   start(): void {
     this.#runner?.start()
     this.#agent?.start()
@@ -201,23 +269,16 @@ export class BackendTracker {
   /** Looks whether flows are left, and whether the drain's time is up. Called a few times a second. */
   tick(): void {
     this.#ramp()
-    if (
-      this.#state !== 'draining' &&
-      this.#facts.health === 'passing' &&
-      this.#facts.admin === 'ready' &&
-      this.#facts.agent === 'ready'
-    )
-      return
+    if (this.#state === 'up' || this.#state === 'unknown') return
     const busy = this.active > 0
     if (busy !== this.#facts.busy)
       this.#update({ busy }, busy ? this.cause : 'drain-ended', busy ? this.why : 'the last flow ended')
-    if (this.#state !== 'draining' || !busy) {
-      this.drainDeadline = null
-      return
-    }
-    this.drainDeadline ??= this.since + this.#options.drainTimeoutMs
-    if (this.#options.clock.wall() < this.drainDeadline || this.#cutFor === this.since) return
+    if (this.#state !== 'draining' || this.#facts.admin === 'drain') return // the operator's drain is ended by who began it
+    this.#deadline ??= this.since + this.#options.drainTimeoutMs
+    if (this.#options.clock.wall() < this.#deadline || this.#cutFor === this.since) return
     this.#cutFor = this.since
+    this.#update({ drained: true }, this.cause, this.why)
+    if (!busy) return
     this.#options.log.warn(
       { service: this.service, backend: this.name, flows: this.active },
       'drain timeout: the flows left are cut',
@@ -231,7 +292,11 @@ export class BackendTracker {
     const before = this.#state
     const state = stateOf(this.#facts)
     if (cause === 'probe') this.why = why
-    if (state === before) return
+    if (state === before) {
+      if (acceptsOf(this.#facts, this.#admits) !== this.#accepts) this.#publish()
+      return
+    }
+    if (state !== 'draining') this.#facts = { ...this.#facts, drained: false }
     this.#state = state
     this.cause = cause
     const { slowStartMs, clock } = this.#options
@@ -240,7 +305,7 @@ export class BackendTracker {
     if (cause !== 'drain-ended') this.why = why
     this.since = this.#options.clock.wall()
     // Each drain has its own time: what was left of an earlier one is void.
-    this.drainDeadline = state === 'draining' && this.#facts.busy ? this.since + this.#options.drainTimeoutMs : null
+    this.#deadline = state === 'draining' ? this.since + this.#options.drainTimeoutMs : null
     const key = `${before} ${state} ${cause}`
     this.#changes.set(key, (this.#changes.get(key) ?? 0) + 1)
     this.#publish()
@@ -255,9 +320,10 @@ export class BackendTracker {
 
   #publish(): void {
     const { board, poolRow } = this.#options
+    this.#accepts = acceptsOf(this.#facts, this.#admits)
     board.publish(this.row, poolRow, {
       state: stateToNumber(this.#state),
-      accepts: acceptsOf(this.#facts),
+      accepts: this.#accepts,
       weight: Math.round(this.effectiveWeight * WEIGHT_UNIT),
       most: this.maxConnections,
     })

@@ -25,8 +25,8 @@ t.test('status tells version, file, threads and services', async (t) => {
     ],
   )
   t.same(status.services, [
-    { name: 'web', protocol: 'http', up: 2, backends: 2, active: 0 },
-    { name: 'echo', protocol: 'tcp', up: 1, backends: 1, active: 0 },
+    { name: 'web', protocol: 'http', up: 2, operations: 'started', backends: 2, active: 0 },
+    { name: 'echo', protocol: 'tcp', up: 1, operations: 'started', backends: 1, active: 0 },
   ])
   t.same(status.problems, [])
 })

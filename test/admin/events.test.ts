@@ -69,11 +69,14 @@ t.test('each change of a state is told with its cause, to everyone who listens',
 t.test('a listener that does not read loses events, is told how many, and then gets the next', async (t) => {
   let tell: (change: StateChange) => void = () => {}
   let unsubscribed = false
-  const hub = new EventHub((listener) => {
-    tell = listener
-    return () => {
-      unsubscribed = true
-    }
+  const hub = new EventHub({
+    onChange: (listener) => {
+      tell = listener
+      return () => {
+        unsubscribed = true
+      }
+    },
+    onOperation: () => () => {},
   })
   const server = createServer((_request, response) => hub.listen(response)).listen(0, '127.0.0.1')
   await once(server, 'listening')

@@ -19,7 +19,8 @@ t.test('every backend has a line that tells its state, why, and its last probe',
   const { code, stdout, stderr } = await run(t, ['query', '--admin', balancer.admin])
   t.equal(stderr, '')
   t.equal(code, 0)
-  const [head = '', ...rows] = stdout.trimEnd().split('\n')
+  const [appliance, blank, head = '', ...rows] = stdout.trimEnd().split('\n')
+  t.same([appliance, blank], ['the appliance: started', ''])
   t.same(
     head.split(/ {2,}/),
     'SERVICE BACKEND ADDRESS STATE SINCE WHY ACTIVE WEIGHT LAST+PROBE'.split(' ').map((s) => s.replace('+', ' ')),
@@ -41,7 +42,10 @@ t.test('a service has its listeners above, a backend its details with the last r
     return backends[0]?.probe.results.length === 10
   })
   const service = await run(t, ['query', 'web', '--admin', balancer.admin])
-  t.match(service.stdout, `web  http  round-robin  on ${balancer.addresses('web')[0]}  0 connections\n\nSERVICE`)
+  t.match(
+    service.stdout,
+    `web  http  round-robin  on ${balancer.addresses('web')[0]}  0 connections\nweb: started\n\nSERVICE`,
+  )
   t.notMatch(service.stdout, 'echo')
   const backend = await run(t, ['query', 'web/a', '--admin', balancer.admin])
   t.match(backend.stdout, /^web\/a {2}up\n/)
@@ -157,11 +161,13 @@ t.test('--watch --json gives an answer a line until SIGINT, which is exit code 0
   t.equal((await within(ended, 'the end')).code, 0)
 })
 
+const STATUS = JSON.stringify({ overload: [], operated: { operations: 'started', sentence: 'started' } })
+
 t.test('--watch waits for a balancer that goes away, and shows the one that comes back', async (t) => {
   let gone = false
   const admin = await serve(t, (request, response) => {
     if (gone) request.socket.destroy()
-    else response.end(request.url === '/api/v1/status' ? '{"overload":[]}' : '[]')
+    else response.end(request.url === '/api/v1/status' ? STATUS : '[]')
   })
   const { child, stdout, stderr, ended } = await start(t, ['query', '--watch=0.1', '--admin', admin])
   await eventually('an answer', () => stdout().includes('no services'))
@@ -195,7 +201,8 @@ t.test('on a terminal --watch redraws in place, in colour and within its width',
   const text = screen.replace(/\x1b\[[0-9;]*[A-Za-z]/g, '')
   const lines = text.split('\r\n')
   t.match(lines[0], /^\d\d:\d\d:\d\d$/)
-  t.match(lines[1], /^SERVICE +BACKEND/)
+  t.equal(lines[1], 'the appliance: started')
+  t.match(lines[3], /^SERVICE +BACKEND/)
   for (const line of lines) t.ok([...line].length <= 100, line)
   child.stdin?.write('\x03')
   await eventually('the end', () => child.exitCode !== null)

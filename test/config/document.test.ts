@@ -58,7 +58,7 @@ t.test('the JSON Schema refuses what is not', async (t) => {
 t.test('the reference lists every key with its default and what is not available yet', async (t) => {
   const text = configurationReference()
   t.match(text, '| `interval` | duration | `2s` |')
-  t.match(text, '| `outliers` | | | *Not available yet: refused when set.* |')
+  t.match(text, '| `datapath` | | | *Not available yet: refused when set.* |')
   t.match(text, '| `listen` | list of address:port | **required** |')
   t.notMatch(text, 'undefined')
   for (const [line] of text.matchAll(/^\| `.*$/gm)) t.notMatch(line, / \| \|$| {2}\|$/, `has a meaning: ${line}`)

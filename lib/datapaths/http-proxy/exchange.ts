@@ -16,7 +16,7 @@ import type { Filtering } from '../http/filtering.ts'
 import { givenReply, reply } from '../http/replies.ts'
 import { TOO_SLOW } from '../http/upload.ts'
 import { newId } from '../ids.ts'
-import { PlacedFlow } from '../placed-flow.ts'
+import { isGatewayError, PlacedFlow } from '../placed-flow.ts'
 import { formatHeader } from '../proxy-protocol/format.ts'
 import type { Wire } from '../wire.ts'
 import { BackendStream } from './agent.ts'
@@ -358,6 +358,7 @@ export class ProxyExchange extends PlacedFlow implements Responder, BodyOwner, P
   }
 
   onTruncated(): void {
+    this.judge(false)
     this.finish('backend', 'truncated-response')
   }
 
@@ -367,6 +368,7 @@ export class ProxyExchange extends PlacedFlow implements Responder, BodyOwner, P
   }
 
   onBadResponse(): void {
+    this.judge(false)
     if (this.answered) return this.finish('backend', 'bad-response')
     this.failure = BAD_RESPONSE
     this.onUnplaced()
@@ -379,6 +381,7 @@ export class ProxyExchange extends PlacedFlow implements Responder, BodyOwner, P
     attempt?.end(false)
     const uses = attempt?.stream?.uses ?? 0 // 0: it was gone before it could be used
     const stale = uses !== 1 && !this.stale
+    if (!stale) this.judge(false)
     const again = !begun && this.#head.idempotent && this.#body.whole && (stale || !this.spent)
     this.failure = GONE
     if (!again) return this.onUnplaced()
@@ -400,6 +403,7 @@ export class ProxyExchange extends PlacedFlow implements Responder, BodyOwner, P
     const cell = this.backend?.cell
     cell?.responded(this.firstByteMs)
     cell?.request(status)
+    if (isGatewayError(status)) this.judge(false)
     if (this.place.timed) this.#timed(now, status < 500)
   }
 
@@ -424,6 +428,7 @@ export class ProxyExchange extends PlacedFlow implements Responder, BodyOwner, P
       return this.refuse(408, 'client-timeout', 'the body did not come in time')
     }
     this.#timed(performance.now(), false)
+    this.judge(false)
     this.refuse(504, 'backend-timeout', 'the backend did not answer in time')
   }
 

@@ -357,9 +357,18 @@ export class ProxySession implements Session, StreamOwner, DeadlineOwner, Reques
     this.#lingering = lingering
   }
 
-  drain(): void {
+  drain(graceMs: number): void {
     this.#closing = true
-    if (this.#mode === 'open' && this.#exchange === null && !this.#inHead) this.#linger()
+    if (this.#mode !== 'open' || this.#exchange !== null || this.#inHead) return
+    if (graceMs === 0) this.#linger()
+    else this.#deadline.set(graceMs)
+  }
+
+  since(backendName: string | null): number {
+    const exchange = this.#exchange
+    if (exchange === null || (backendName !== null && backendName !== exchange.backendName))
+      return Number.POSITIVE_INFINITY
+    return exchange.startedAt
   }
 
   cut(backendName: string | null): void {

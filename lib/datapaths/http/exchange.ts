@@ -11,7 +11,7 @@ import type { Backend } from '../../pool/index.ts'
 import type { Offer } from '../compression/compression.ts'
 import { newId } from '../ids.ts'
 import { type Outbox, outbox } from '../outbox.ts'
-import { type Failure, PlacedFlow } from '../placed-flow.ts'
+import { type Failure, isGatewayError, PlacedFlow } from '../placed-flow.ts'
 import { formatHeader } from '../proxy-protocol/format.ts'
 import type { Wire } from '../wire.ts'
 import { BackendConnection, type Responder } from './backend-connection.ts'
@@ -404,6 +404,7 @@ export class Exchange extends PlacedFlow implements Responder, PackingOwner, Tel
 
   onBadResponse(_problem: string): void {
     if (this.answered) return this.#abortResponse('bad-response')
+    this.judge(false)
     this.refuse(502, 'bad-response', 'the backend gave an answer that is not HTTP')
   }
 
@@ -418,6 +419,7 @@ export class Exchange extends PlacedFlow implements Responder, PackingOwner, Tel
     }
     const connection = this.#connection as BackendConnection
     const stale = connection.uses > 1 && !this.stale
+    if (!stale) this.judge(false)
     const again = !begun && this.#idempotent && this.#request.repeatable && (stale || !this.spent)
     this.failure = CLOSED
     if (!again) return this.onUnplaced()
@@ -433,6 +435,7 @@ export class Exchange extends PlacedFlow implements Responder, PackingOwner, Tel
 
   /** The client's connection must end so that the answer does not look whole. */
   #abortResponse(reason: Reason): void {
+    this.judge(false)
     this.finish('backend', reason)
   }
 
@@ -448,6 +451,7 @@ export class Exchange extends PlacedFlow implements Responder, PackingOwner, Tel
     const cell = this.backend?.cell
     cell?.responded(this.firstByteMs)
     cell?.request(status)
+    if (isGatewayError(status)) this.judge(false)
     if (this.place.timed) this.#timed(now, status < 500)
   }
 
@@ -475,6 +479,7 @@ export class Exchange extends PlacedFlow implements Responder, PackingOwner, Tel
       return this.refuse(408, 'client-timeout', 'the body did not come in time')
     }
     this.#timed(performance.now(), false)
+    this.judge(false)
     this.refuse(504, 'backend-timeout', 'the backend did not answer in time')
   }
 

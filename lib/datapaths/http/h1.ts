@@ -322,9 +322,18 @@ export class H1Session implements Session, WireSink, DeadlineOwner, Requester {
     this.wire.resume()
   }
 
-  drain(): void {
+  drain(graceMs: number): void {
     this.#closing = true
-    if (this.#mode === 'head' && this.#head === null) this.#linger()
+    if (this.#mode !== 'head' || this.#head !== null) return
+    if (graceMs === 0) this.#linger()
+    else this.#deadline.set(graceMs)
+  }
+
+  since(backendName: string | null): number {
+    const exchange = this.#exchange
+    if (exchange === null || (backendName !== null && backendName !== exchange.backendName))
+      return Number.POSITIVE_INFINITY
+    return exchange.startedAt
   }
 
   cut(backendName: string | null): void {

@@ -58,6 +58,11 @@ export class TcpSession extends PlacedFlow implements Session, OpeningTaker {
 
   drain(): void {}
 
+  since(backendName: string | null): number {
+    if (this.over || (backendName !== null && backendName !== this.backendName)) return Number.POSITIVE_INFINITY
+    return this.startedAt
+  }
+
   cut(backendName: string | null): void {
     if (backendName !== null && backendName !== this.backendName) return
     if (this.#relay === null) this.#finish('us', 'cut')
@@ -72,6 +77,7 @@ export class TcpSession extends PlacedFlow implements Session, OpeningTaker {
     const { wheel, view } = this.#context
     this.phase = 'relay'
     this.timeTaken(performance.now(), this.dialledAt, true)
+    this.judge(true)
     if (backend.sendProxy !== 'off') wire.writeText(formatHeader(backend.sendProxy, this.#wire))
     this.#relay = new Relay(this.#wire, wire, wheel, view.timeouts.idle, ({ by, reason }) => this.#finish(by, reason))
     const watch = this.place.stream?.watch(backend, this.affinityKey) ?? null
