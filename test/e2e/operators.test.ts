@@ -155,7 +155,7 @@ t.test(
     t.ok(ends.every((end) => end === 'reset'))
     const last = await eventually(
       'the end of the drain',
-      async () => (await serviceOf(balancer, 'raw')).operated.lastDrain,
+      async () => (await serviceOf(balancer, 'raw')).operated.lastDrain ?? false,
     )
     t.match(last, { by: 'deadline', cut: 50 })
     storming = false

@@ -61,7 +61,7 @@ t.test('descriptors', { skip: prlimit ? false : 'needs prlimit and /proc' }, asy
   t.equal(await gaugeOf(balancer, 'evenkeel_overload', 'descriptors'), 1)
   t.match(await balancer.status(), { overload: ['descriptors'] }, 'the status tells of it')
   const query = await run(t, ['query', '--admin', balancer.admin])
-  t.match(query.stdout, /^new connections are refused: descriptors run short\n\nSERVICE/)
+  t.match(query.stdout, /^new connections are refused: descriptors run short\n\nthe appliance: started\n\nSERVICE/)
 
   for (const client of crowd) client.destroy()
   await eventually('it has recovered', () => tellings(balancer, 'descriptors').length === 2)
