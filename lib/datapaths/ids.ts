@@ -1,19 +1,23 @@
 /** Ids of requests and flows: unique over threads, restarts and appliances, cheap to make. */
 import { randomBytes } from 'node:crypto'
 
-const HEX = Array.from({ length: 4096 }, (_, i) => i.toString(16).padStart(3, '0')) // printing a number costs ten times a look-up
+const COUNT_AT = 16
+const LENGTH = 24
 
-const random = randomBytes(8).toString('hex') // 64 random bits a thread
-let high = -1
-let prefix = ''
-let count = 0xff_ffff
+const bytes = Buffer.from(`${randomBytes(8).toString('hex')}00ffffff`, 'latin1') // 64 random bits a thread, and a count
 
-/** 24 hex digits: the thread's random ones and a count. */
+/**
+ * 24 hex digits: the thread's random ones and a count. Counted up in place and taken as one flat string: joined from
+ * parts it would be taken to pieces again wherever it is written (170 ns a request, docs/performance.md).
+ */
 export function newId(): string {
-  count = (count + 1) & 0xff_ffff
-  if (count === 0) {
-    high = (high + 1) & 0xff
-    prefix = random + high.toString(16).padStart(2, '0')
+  for (let at = LENGTH - 1; at >= COUNT_AT; at--) {
+    const digit = bytes[at] as number
+    if (digit !== 102) {
+      bytes[at] = digit === 57 ? 97 : digit + 1
+      break
+    }
+    bytes[at] = 48
   }
-  return prefix + HEX[count >>> 12] + HEX[count & 0xfff]
+  return bytes.latin1Slice(0, LENGTH)
 }

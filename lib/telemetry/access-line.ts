@@ -1,6 +1,6 @@
 /** The lines of the access log, in each of its formats. */
 import type { FlowRecord } from './access-log.ts'
-import type { LineBuffer } from './line-buffer.ts'
+import { type LineBuffer, Literal } from './line-buffer.ts'
 
 /** Writes one line. */
 export type LineFormat = (out: LineBuffer, r: FlowRecord) => void
@@ -11,7 +11,7 @@ export const textOf = (r: FlowRecord): number =>
   r.method.length + r.host.length + r.target.length + r.userAgent.length + r.referer.length + r.id.length
 
 let second = 0
-let isoSecond = Buffer.alloc(0)
+let isoSecond = new Literal('')
 let clfSecond = ''
 const MONTHS = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec']
 
@@ -21,42 +21,42 @@ function tick(at: number): void {
   if (now === second) return
   second = now
   const iso = new Date(now * 1000).toISOString()
-  isoSecond = Buffer.from(iso.slice(0, 20))
+  isoSecond = new Literal(iso.slice(0, 20))
   clfSecond = `${iso.slice(8, 10)}/${MONTHS[Number(iso.slice(5, 7)) - 1]}/${iso.slice(0, 4)}:${iso.slice(11, 19)} +0000`
 }
 
-const bytes = (text: string): Uint8Array => new Uint8Array(Buffer.from(text))
-const TIME = bytes('{"time":"')
-const ID = bytes('Z","id":"')
-const PROTOCOL = bytes('","protocol":"')
-const SERVICE = bytes('","service":"')
-const BACKEND = bytes('","backend":"')
-const CLIENT = bytes('","client":"')
-const CLIENT_PORT = bytes('","clientPort":')
-const METHOD = bytes(',"method":')
-const HOST = bytes(',"host":')
-const TARGET = bytes(',"target":')
-const VERSION = bytes(',"version":"')
-const USER_AGENT = bytes('","userAgent":')
-const STATUS = bytes(',"status":')
-const TRIES = bytes(',"tries":')
-const QUEUE = bytes(',"queueMs":')
-const CONNECT = bytes(',"connectMs":')
-const FIRST_BYTE = bytes(',"firstByteMs":')
-const TOTAL = bytes(',"totalMs":')
-const BYTES_IN = bytes(',"bytesIn":')
-const BYTES_OUT = bytes(',"bytesOut":')
-const WELL = bytes(',"endedBy":"","reason":"","phase":"done"}\n')
-const ENDED_BY = bytes(',"endedBy":"')
-const REASON = bytes('","reason":"')
-const PHASE = bytes('","phase":"')
-const END = bytes('"}\n')
-const NULL = bytes('null')
-const DOT = bytes('.')
+const TIME = new Literal('{"time":"')
+const ID = new Literal('Z","id":"')
+const PROTOCOL = new Literal('","protocol":"')
+const SERVICE = new Literal('","service":"')
+const BACKEND = new Literal('","backend":"')
+const CLIENT = new Literal('","client":"')
+const CLIENT_PORT = new Literal('","clientPort":')
+const METHOD = new Literal(',"method":')
+const HOST = new Literal(',"host":')
+const TARGET = new Literal(',"target":')
+const VERSION = new Literal(',"version":"')
+const USER_AGENT = new Literal('","userAgent":')
+const STATUS = new Literal(',"status":')
+const TRIES = new Literal(',"tries":')
+const QUEUE = new Literal(',"queueMs":')
+const CONNECT = new Literal(',"connectMs":')
+const FIRST_BYTE = new Literal(',"firstByteMs":')
+const TOTAL = new Literal(',"totalMs":')
+const BYTES_IN = new Literal(',"bytesIn":')
+const BYTES_OUT = new Literal(',"bytesOut":')
+const WELL = new Literal(',"endedBy":"","reason":"","phase":"done"}\n')
+const ENDED_BY = new Literal(',"endedBy":"')
+const REASON = new Literal('","reason":"')
+const PHASE = new Literal('","phase":"')
+const END = new Literal('"}\n')
+const NULL = new Literal('null')
+const DOT = new Literal('.')
+const ZERO = new Literal('0.000')
 
 /** With three decimals; null for what never came. */
 function ms(out: LineBuffer, value: number): void {
-  if (value < 0) return out.literal(NULL)
+  if (value <= 0) return out.literal(value < 0 ? NULL : ZERO)
   const micros = Math.round(value * 1000)
   const whole = Math.floor(micros / 1000)
   out.integer(whole)

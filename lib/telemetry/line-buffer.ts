@@ -3,18 +3,39 @@
  * are built as trees, flattened, measured and encoded (docs/performance.md).
  */
 
-const SHORT = 24 // bytes: beyond it the call of the built-in copy pays
+const WORD = 8 // bytes
 const MAX_ESCAPED = 6 // bytes of one character in JSON: \u00ff
+
+/**
+ * ASCII text that is used again and again, copied a word at a time. A word is kept as a double, because only these are
+ * moved without an object: ASCII is never a NaN, whose bits the engine may change.
+ */
+export class Literal {
+  readonly words: Float64Array
+  readonly length: number
+
+  constructor(text: string) {
+    const { length } = text
+    const bytes = new Uint8Array(Math.ceil(length / WORD) * WORD)
+    for (let i = 0; i < length; i++) bytes[i] = text.charCodeAt(i) & 127
+    this.words = new Float64Array(bytes.buffer)
+    this.length = length
+  }
+}
+
+const LITTLE = new Uint8Array(new Uint16Array([1]).buffer)[0] === 1
 
 export class LineBuffer {
   readonly #size: number
   #bytes: Buffer
+  #view: DataView
   #at = 0
 
   /** @param size bytes that it holds; a single line may be longer */
   constructor(size: number) {
     this.#size = size
-    this.#bytes = Buffer.allocUnsafeSlow(size)
+    this.#bytes = Buffer.allocUnsafeSlow(size + WORD)
+    this.#view = new DataView(this.#bytes.buffer)
   }
 
   get length(): number {
@@ -23,24 +44,23 @@ export class LineBuffer {
 
   /** Is there room for a line of `ascii` bytes and `chars` characters that may need escapes? */
   fits(ascii: number, chars: number): boolean {
-    return this.#at + ascii + chars * MAX_ESCAPED <= this.#bytes.length
+    return this.#at + ascii + chars * MAX_ESCAPED + WORD <= this.#bytes.length
   }
 
   /** What was written, for good: the next line goes into other memory, with room for at least `ascii` and `chars`. */
   take(ascii = 0, chars = 0): Buffer {
     const taken = this.#bytes.subarray(0, this.#at)
-    this.#bytes = Buffer.allocUnsafeSlow(Math.max(this.#size, ascii + chars * MAX_ESCAPED))
+    this.#bytes = Buffer.allocUnsafeSlow(Math.max(this.#size, ascii + chars * MAX_ESCAPED) + WORD)
+    this.#view = new DataView(this.#bytes.buffer)
     this.#at = 0
     return taken
   }
 
-  /** Bytes that are known beforehand. */
-  literal(bytes: Uint8Array): void {
-    const { length } = bytes
+  /** The last word may reach over its end: what comes next covers that, and `fits` has room for it. */
+  literal({ words, length }: Literal): void {
+    const view = this.#view
     const at = this.#at
-    const to = this.#bytes
-    if (length > SHORT) to.set(bytes, at)
-    else for (let i = 0; i < length; i++) to[at + i] = bytes[i] as number
+    for (let i = 0; i < words.length; i++) view.setFloat64(at + i * WORD, words[i] as number, LITTLE)
     this.#at = at + length
   }
 
