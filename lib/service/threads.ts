@@ -8,9 +8,11 @@ import type { FromThread, Request, ThreadStart, ToThread } from './messages.ts'
 import { Utilisation } from './utilisation.ts'
 
 // Whose callback it is that runs is of use to AsyncLocalStorage, which no data thread has: 4 % of a request's CPU time
-// (docs/performance.md). Older runtimes don't know the option, and have it off.
+// (docs/performance.md). Older runtimes don't know the option, and have it off. In the environment, because arguments would
+// replace those that this process was started with.
 const NO_FRAMES = '--no-async-context-frame'
-const FLAGS = process.allowedNodeEnvironmentFlags.has(NO_FRAMES) ? [...process.execArgv, NO_FRAMES] : process.execArgv
+const OPTIONS = [process.env['NODE_OPTIONS'] ?? '', NO_FRAMES].join(' ').trim()
+const ENV = process.allowedNodeEnvironmentFlags.has(NO_FRAMES) ? { ...process.env, NODE_OPTIONS: OPTIONS } : process.env
 const ENTRY = new URL('../data-thread.ts', import.meta.url)
 const MAX_DEATHS = 10 // within DEATHS_MS: then something is wrong that a new thread does not mend
 const DEATHS_MS = 10_000
@@ -168,7 +170,7 @@ export class Threads {
     const { buffer, bindings, threads } = board
     const shared = { board: buffer, bindings: bindings.buffer, threads, thread }
     const workerData: ThreadStart = { ...shared, accessLog, services, gates: this.#options.gates() }
-    const worker = new Worker(ENTRY, { workerData, name: `data-${thread}`, execArgv: FLAGS })
+    const worker = new Worker(ENTRY, { workerData, name: `data-${thread}`, env: ENV })
     const exited = new Promise<void>((resolve) => worker.once('exit', () => resolve()))
     const utilisation = new Utilisation(worker.performance)
     const before = this.#slots[thread]
