@@ -1,4 +1,6 @@
 /** The clocks: monotonic for durations, wall for people. Injected where a test must own time. */
+import { performance } from 'node:perf_hooks' // the global of that name is a getter: dearer than the clock itself
+
 export interface Clock {
   /** Monotonic milliseconds with a fraction; only differences mean anything. */
   now(): number
@@ -8,8 +10,23 @@ export interface Clock {
   after(ms: number, fn: () => void): () => void
 }
 
+/** Monotonic milliseconds with a fraction: the data path's clock. */
+export const nowMs = (): number => performance.now()
+
+const WALL_MS = 500 // how long a change of the system's clock may go unnoticed
+let wallFrom = Number.NEGATIVE_INFINITY
+let ahead = 0
+/** Wall-clock milliseconds since the epoch at a moment of `nowMs()`, whole; at most half a second behind a changed clock. */
+export function wallAt(now: number): number {
+  if (now - wallFrom > WALL_MS) {
+    wallFrom = now
+    ahead = Date.now() - now
+  }
+  return Math.floor(now + ahead)
+}
+
 export const systemClock: Clock = {
-  now: () => performance.now(),
+  now: nowMs,
   wall: () => Date.now(),
   after: (ms, fn) => {
     const timer = setTimeout(fn, ms)

@@ -1,6 +1,6 @@
 /** Connects to a backend within a time, once. */
 import { connect } from 'node:net'
-import { codeOf, Deadline, type DeadlineOwner, type DeadlineWheel } from '../core/index.ts'
+import { codeOf, Deadline, type DeadlineOwner, type DeadlineWheel, nowMs } from '../core/index.ts'
 import type { Backend } from '../pool/index.ts'
 import { connectHandle, handleWires } from './handle-wire.ts'
 import { SocketWire } from './socket-wire.ts'
@@ -14,7 +14,7 @@ export class Dial implements DeadlineOwner {
   readonly #done: Dialled
   readonly #deadline: Deadline
   readonly #cancel: () => void
-  readonly #startedAt = performance.now()
+  readonly #startedAt = nowMs()
   #settled = false
 
   /** `done` is never called before the constructor returned. */
@@ -47,7 +47,7 @@ export class Dial implements DeadlineOwner {
     this.#settled = true
     this.#deadline.release()
     if (wire === null) this.#backend.cell.connectFailure()
-    else this.#backend.cell.connected(performance.now() - this.#startedAt)
+    else this.#backend.cell.connected(nowMs() - this.#startedAt)
     this.#done(wire, code)
   }
 }

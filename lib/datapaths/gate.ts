@@ -1,4 +1,5 @@
 /** Decides whether a listener takes one more connection, and counts it from its accept to its end. */
+
 import {
   type Board,
   type Clients,
@@ -9,6 +10,7 @@ import {
   UNLIMITED,
 } from '../board/index.ts'
 import type { ServiceConfig } from '../config/index.ts'
+import { nowMs } from '../core/index.ts'
 
 /** Why a connection is not taken: the service or the client has as many as it may, or memory or descriptors are short. */
 export type Denial = 'service' | 'client' | 'overload'
@@ -76,7 +78,7 @@ export class Gate {
     if (clients === null) return this.#anybody
     const address = peer.remoteAddress ?? ''
     if (trusts(address)) return this.#anybody
-    const client = clients.open(address, limits.connectionsPerClient, sharedTime(performance.now()))
+    const client = clients.open(address, limits.connectionsPerClient, sharedTime(nowMs()))
     if (client === REFUSED) {
       this.#anybody.end()
       return 'client'

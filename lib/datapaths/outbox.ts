@@ -6,7 +6,7 @@
 const READ_BYTES = 64 * 1024 // the default receive window of a loopback or LAN connection is read in one go
 const AREA_BYTES = 64 * 1024 // a head, and a body of up to 16 KiB
 const AREAS = 16 // 15 messages wait for slow peers; further ones have memory of their own. Untouched pages cost nothing
-const SHORT = 32 // characters: beyond it the call of the built-in write pays
+const SHORT = 32 // bytes: beyond it the call of a built-in pays
 
 const memory = Buffer.allocUnsafeSlow(READ_BYTES + AREAS * AREA_BYTES)
 
@@ -70,7 +70,11 @@ export class Outbox {
   copy(from: Buffer, start: number, end: number): void {
     const length = end - start
     this.#reserve(length)
-    if (from === readBuffer && this.#area >= 0) memory.copyWithin(this.#at, start, end)
+    if (length <= SHORT) {
+      const to = this.#bytes
+      const at = this.#at
+      for (let i = 0; i < length; i++) to[at + i] = from[start + i] as number
+    } else if (from === readBuffer && this.#area >= 0) memory.copyWithin(this.#at, start, end)
     else from.copy(this.#bytes, this.#at, start, end)
     this.#at += length
   }

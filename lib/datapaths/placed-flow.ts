@@ -1,6 +1,6 @@
 /** What every flow does and leaves: it finds a backend, another one when a connect fails, and ends with one record. */
 import { type Reason, type RetryReason, sharedTime } from '../board/index.ts'
-import { Deadline, type DeadlineOwner } from '../core/index.ts'
+import { Deadline, type DeadlineOwner, nowMs, wallAt } from '../core/index.ts'
 import { type Backend, type Flow, FULL, type Pool, type Waiter } from '../pool/index.ts'
 import type { FlowRecord, Phase } from '../telemetry/index.ts'
 import type { ServiceContext, ServicePool } from './contract.ts'
@@ -37,7 +37,7 @@ export const isGatewayError = (status: number): boolean => status >= 502 && stat
 
 export abstract class PlacedFlow implements Flow, FlowRecord {
   readonly #context: ServiceContext
-  protected readonly begunAt = performance.now()
+  protected readonly begunAt = nowMs()
   protected backend: Backend | null = null
   protected over = false
   /** An idle connection died under the flow: from now on only new ones. */
@@ -55,7 +55,7 @@ export abstract class PlacedFlow implements Flow, FlowRecord {
   /** When the last one did. */
   protected dialledAt = 0
 
-  readonly startedAt = Date.now()
+  readonly startedAt = wallAt(this.begunAt)
   readonly protocol: string
   readonly service: string
   readonly clientAddress: string
@@ -112,7 +112,7 @@ export abstract class PlacedFlow implements Flow, FlowRecord {
     const { pool } = this.place
     while (!this.over && pool.undecided() && wheel.now < until) await pool.changed(until - wheel.now)
     if (this.over) return
-    this.queueMs = performance.now() - this.begunAt
+    this.queueMs = nowMs() - this.begunAt
     this.#seek()
   }
 
@@ -131,7 +131,7 @@ export abstract class PlacedFlow implements Flow, FlowRecord {
     const { pool } = this.place
     this.#tried = null
     this.phase = 'queue'
-    const since = performance.now()
+    const since = nowMs()
     this.#waiting = new Turn(
       pool,
       this.#context.wheel,
@@ -151,7 +151,7 @@ export abstract class PlacedFlow implements Flow, FlowRecord {
     if (taken === FULL) return false
     this.#waiting?.leave()
     this.#waiting = null
-    this.queueMs += performance.now() - since
+    this.queueMs += nowMs() - since
     if (taken === undefined) this.#unplaced(NO_BACKEND)
     else this.#use(taken)
     return true
@@ -169,12 +169,12 @@ export abstract class PlacedFlow implements Flow, FlowRecord {
     if (!this.stale && this.useIdle(backend)) return
     this.phase = 'connect'
     const { wheel, view } = this.#context
-    this.dialledAt = performance.now()
+    this.dialledAt = nowMs()
     this.#connecting ||= this.dialledAt
     this.#dial = new Dial(backend, wheel, view.timeouts.connect, (wire, code) => {
       this.#dial = null
       if (wire === null) return this.#connectFailed(backend, code === 'ETIMEDOUT')
-      this.connectMs = performance.now() - this.#connecting // failed tries included
+      this.connectMs = nowMs() - this.#connecting // failed tries included
       this.onDialled(backend, wire)
     })
   }
@@ -190,7 +190,7 @@ export abstract class PlacedFlow implements Flow, FlowRecord {
   #connectFailed(backend: Backend, late: boolean): void {
     this.judge(false)
     this.failure = late ? CONNECT_TIMEOUT : CONNECT_FAILED
-    if (late) this.timeTaken(performance.now(), this.dialledAt, false)
+    if (late) this.timeTaken(nowMs(), this.dialledAt, false)
     if (this.spent) return this.onUnplaced()
     this.tryAnother(late ? 'connect-timeout' : 'connect-failed', backend)
   }
@@ -245,7 +245,7 @@ export abstract class PlacedFlow implements Flow, FlowRecord {
   }
 
   /** Gives back what the flow holds, counts it and writes its record; false: that was done before. */
-  protected conclude(by: string, reason: Reason | '', now = performance.now()): boolean {
+  protected conclude(by: string, reason: Reason | '', now = nowMs()): boolean {
     if (this.over) return false
     this.over = true
     const { cell, accessLog, retryBudget } = this.#context

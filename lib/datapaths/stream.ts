@@ -1,7 +1,7 @@
 /** The datapath of `tcp`, `tls`, `http` and `https` services in one data thread: listeners in front, sessions behind. */
 import { createAffinity } from '../affinity/index.ts'
 import { BackendCell, type Board, Clients, ListenerCell, PoolCell, ServiceCell, sharedTime } from '../board/index.ts'
-import { BalancerError, type DeadlineWheel, type Logger } from '../core/index.ts'
+import { BalancerError, type DeadlineWheel, type Logger, nowMs } from '../core/index.ts'
 import { policyFactory } from '../policies/index.ts'
 import { Backend, Pool } from '../pool/index.ts'
 import type { AccessLog } from '../telemetry/index.ts'
@@ -206,7 +206,7 @@ function servicePool(
           thread,
           secure: protocol === 'https',
           onEvicted: () => service.affinityEvicted(),
-          now: () => sharedTime(performance.now()),
+          now: () => sharedTime(nowMs()),
           wall: Date.now,
         })
   const pool = new Pool({

@@ -1,5 +1,7 @@
 /** The backends of a pool in one data thread: keeps the eligible snapshot and asks the policy. */
+
 import { ACCEPTS, type AffinityResult, type PoolCell, sharedTime } from '../board/index.ts'
+import { nowMs } from '../core/index.ts'
 import type { Backend, Tier } from './backend.ts'
 import type { Affinity, Flow, Policy, PolicyFactory } from './contracts.ts'
 import { Queue, type QueueLimits } from './queue.ts'
@@ -23,7 +25,7 @@ export interface PoolOptions {
   readonly onAffinity?: (result: AffinityResult) => void
 }
 
-const now = (): number => sharedTime(performance.now())
+const now = (): number => sharedTime(nowMs())
 
 export class Pool {
   readonly backends: readonly Backend[]

@@ -5,7 +5,7 @@
  */
 import type { IncomingMessage, InformationEvent } from 'node:http'
 import type { Reason } from '../../board/index.ts'
-import { formatAddress } from '../../core/index.ts'
+import { formatAddress, nowMs } from '../../core/index.ts'
 import type { Reply } from '../../filters/index.ts'
 import type { Backend } from '../../pool/index.ts'
 import type { Offer } from '../compression/compression.ts'
@@ -174,7 +174,7 @@ export class ProxyExchange extends PlacedFlow implements Responder, BodyOwner, P
     if (this.answered) return true // refused meanwhile: no connection is wanted
     if (!this.#client.agentOf(backend).ready) return false
     this.connectMs = 0
-    this.#sentAt = performance.now()
+    this.#sentAt = nowMs()
     this.#send(backend, null)
     return true
   }
@@ -182,7 +182,7 @@ export class ProxyExchange extends PlacedFlow implements Responder, BodyOwner, P
   protected override onDialled(backend: Backend, wire: Wire): void {
     if (this.answered) return wire.destroy()
     const { wheel, view } = this.#engine.context
-    this.#sentAt = performance.now()
+    this.#sentAt = nowMs()
     const { sendProxy } = backend
     const header = sendProxy === 'off' ? null : Buffer.from(formatHeader(sendProxy, this.#client.wire), 'latin1')
     this.#send(backend, new BackendStream(wire, wheel, view.timeouts.backendIdle, header))
@@ -249,7 +249,7 @@ export class ProxyExchange extends PlacedFlow implements Responder, BodyOwner, P
 
   onBodyEnd(req: IncomingMessage): void {
     if (this.over) return
-    this.#wholeAt = performance.now()
+    this.#wholeAt = nowMs()
     const trailers = forwardedTrailers(req)
     if (trailers === null) return this.malformed('trailers are too long')
     if (trailers.length > 0) this.#attempt?.trailers(trailers)
@@ -394,7 +394,7 @@ export class ProxyExchange extends PlacedFlow implements Responder, BodyOwner, P
   }
 
   #answering(status: number): void {
-    const now = performance.now()
+    const now = nowMs()
     this.answered = true
     this.#expectation?.rest()
     this.phase = 'response'
@@ -427,7 +427,7 @@ export class ProxyExchange extends PlacedFlow implements Responder, BodyOwner, P
       if (this.#slow) return this.refuse(408, 'limit-body-rate', TOO_SLOW.detail)
       return this.refuse(408, 'client-timeout', 'the body did not come in time')
     }
-    this.#timed(performance.now(), false)
+    this.#timed(nowMs(), false)
     this.judge(false)
     this.refuse(504, 'backend-timeout', 'the backend did not answer in time')
   }

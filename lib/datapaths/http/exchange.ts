@@ -5,7 +5,7 @@
  * body out) → response (head and body back) → done. `finish` ends it once, from any phase.
  */
 import type { Reason } from '../../board/index.ts'
-import { formatAddress } from '../../core/index.ts'
+import { formatAddress, nowMs } from '../../core/index.ts'
 import type { Reply } from '../../filters/index.ts'
 import type { Backend } from '../../pool/index.ts'
 import type { Offer } from '../compression/compression.ts'
@@ -208,7 +208,7 @@ export class Exchange extends PlacedFlow implements Responder, PackingOwner, Tel
 
   protected override onDialled(backend: Backend, wire: Wire): void {
     const { wheel, view } = this.#context
-    this.#sentAt = performance.now()
+    this.#sentAt = nowMs()
     this.#send(new BackendConnection(wire, backend, this.#client.cacheOf(backend), wheel, view.timeouts.backendIdle))
   }
 
@@ -252,7 +252,7 @@ export class Exchange extends PlacedFlow implements Responder, PackingOwner, Tel
       return end
     }
     if (this.#request.blocked) wire.pause()
-    if (this.place.timed && this.#request.done) this.#wholeAt = performance.now()
+    if (this.place.timed && this.#request.done) this.#wholeAt = nowMs()
     return stop
   }
 
@@ -440,7 +440,7 @@ export class Exchange extends PlacedFlow implements Responder, PackingOwner, Tel
   }
 
   #answering(status: number): void {
-    const now = performance.now()
+    const now = nowMs()
     this.answered = true
     this.#request.forgive()
     this.#expectation?.rest()
@@ -478,7 +478,7 @@ export class Exchange extends PlacedFlow implements Responder, PackingOwner, Tel
       if (this.#request.slow) return this.refuse(TOO_SLOW.status, TOO_SLOW.reason, TOO_SLOW.detail)
       return this.refuse(408, 'client-timeout', 'the body did not come in time')
     }
-    this.#timed(performance.now(), false)
+    this.#timed(nowMs(), false)
     this.judge(false)
     this.refuse(504, 'backend-timeout', 'the backend did not answer in time')
   }

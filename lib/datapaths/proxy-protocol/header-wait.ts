@@ -1,5 +1,5 @@
 /** Waits until the PROXY header of one connection has come, for so long and no longer. */
-import { Deadline, type DeadlineOwner, type DeadlineWheel } from '../../core/index.ts'
+import { Deadline, type DeadlineOwner, type DeadlineWheel, nowMs } from '../../core/index.ts'
 import type { ProxyHeader } from './header.ts'
 import { type Accepted, parseHeader } from './parse.ts'
 
@@ -13,7 +13,7 @@ export interface HeaderTaker {
 
 export class HeaderWait implements DeadlineOwner {
   readonly startedAt = Date.now()
-  readonly #begunAt = performance.now()
+  readonly #begunAt = nowMs()
   readonly #accepted: Accepted
   readonly #taker: HeaderTaker
   readonly #deadline: Deadline
@@ -35,7 +35,7 @@ export class HeaderWait implements DeadlineOwner {
     return this.#bytes.length
   }
   get ageMs(): number {
-    return performance.now() - this.#begunAt
+    return nowMs() - this.#begunAt
   }
 
   /** `bytes[0..length)` arrived; they are copied. */

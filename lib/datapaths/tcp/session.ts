@@ -1,5 +1,7 @@
 /** One client connection of a `tcp` or `tls` service: finds a backend, relays, finishes. */
+
 import type { Reason } from '../../board/index.ts'
+import { nowMs } from '../../core/index.ts'
 import type { Backend } from '../../pool/index.ts'
 import type { ServiceContext, Session } from '../contract.ts'
 import { newId } from '../ids.ts'
@@ -76,7 +78,7 @@ export class TcpSession extends PlacedFlow implements Session, OpeningTaker {
   protected override onDialled(backend: Backend, wire: Wire): void {
     const { wheel, view } = this.#context
     this.phase = 'relay'
-    this.timeTaken(performance.now(), this.dialledAt, true)
+    this.timeTaken(nowMs(), this.dialledAt, true)
     this.judge(true)
     if (backend.sendProxy !== 'off') wire.writeText(formatHeader(backend.sendProxy, this.#wire))
     this.#relay = new Relay(this.#wire, wire, wheel, view.timeouts.idle, ({ by, reason }) => this.#finish(by, reason))
