@@ -5,36 +5,27 @@
  * body out) → response (head and body back) → done. `finish` ends it once, from any phase.
  */
 import type { Reason } from '../../board/index.ts'
-import { formatAddress, nowMs } from '../../core/index.ts'
+import { nowMs } from '../../core/index.ts'
 import type { Reply } from '../../filters/index.ts'
 import type { Backend } from '../../pool/index.ts'
-import type { Offer } from '../compression/compression.ts'
 import { newId } from '../ids.ts'
 import { type Outbox, outbox } from '../outbox.ts'
 import { type Failure, isGatewayError, PlacedFlow } from '../placed-flow.ts'
 import { formatHeader } from '../proxy-protocol/format.ts'
 import type { Wire } from '../wire.ts'
+import { changedHead, markedHead } from './answer-head.ts'
+import { Asked } from './asked.ts'
 import { BackendConnection, type Responder } from './backend-connection.ts'
 import { blameOf } from './blame.ts'
 import { Body, type BodyKind } from './body.ts'
 import type { HttpContext } from './context.ts'
 import { Expectation, type Teller } from './expectation.ts'
-import { fieldText, firstText, requestIdOf } from './field-text.ts'
+import { firstText, requestIdOf } from './field-text.ts'
 import { ID } from './fields.ts'
-import { type FilteredHead, filterRequest, filterResponse } from './filtered-head.ts'
-import {
-  forwardRequest,
-  forwardResponse,
-  needsHost,
-  type ResponseFraming,
-  type ResponseHop,
-  takesTrailers,
-  withHost,
-  writeResponse,
-} from './forward.ts'
+import { forwardResponse, type ResponseFraming, type ResponseHop, withHost, writeResponse } from './forward.ts'
 import type { Framing } from './framing.ts'
 import type { Head } from './head.ts'
-import { offerTo, Packing, type PackingOwner, packedHead } from './packing.ts'
+import { Packing, type PackingOwner, packedHead } from './packing.ts'
 import { givenReply, reply } from './replies.ts'
 import type { RequestHead } from './request.ts'
 import type { Requester } from './requester.ts'
@@ -53,23 +44,9 @@ const INTERIM: ResponseHop = { body: 'none', connection: '', upgrade: '', traile
 export class Exchange extends PlacedFlow implements Responder, PackingOwner, Teller {
   readonly #context: HttpContext
   readonly #client: Requester
-  readonly #head: string
-  readonly #needsHost: boolean
-  /** What the filters made of it; null: there are none. */
-  readonly #filtered: FilteredHead | null
-  /** How its answer may be compressed; null: not at all. */
-  readonly #offer: Offer | null
-  /** The values that may hold what the client is known by; null: nothing is read of them. */
-  readonly #keyValues: readonly string[] | null
-  readonly #minor: number
-  readonly #idempotent: boolean
-  readonly #headOnly: boolean
-  readonly #wantsUpgrade: string
+  readonly #asked: Asked
   /** null: the client did not ask for a 100. */
   readonly #expectation: Expectation | null
-  readonly #json: boolean
-  readonly #keepAlive: boolean
-  readonly #trailers: boolean
   readonly #request: Upload
   #response: Body | null = null
   /** The answer's body on its way through a compressor, in place of `#response`. */
@@ -90,16 +67,8 @@ export class Exchange extends PlacedFlow implements Responder, PackingOwner, Tel
   /** Bytes went to the client since the last look (half-closed clients are watched by it). */
   progressed = false
 
-  readonly method: string
-  readonly target: string
-  readonly host: string
-  readonly version: string
-  readonly referer: string
-  readonly userAgent: string
-
   /** `head` has been interpreted; everything needed of `buf` is read here. */
   constructor(context: HttpContext, client: Requester, head: RequestHead, buf: Buffer, base: number) {
-    const { view } = context
     const { hop } = client
     super(
       context,
@@ -109,43 +78,30 @@ export class Exchange extends PlacedFlow implements Responder, PackingOwner, Tel
     )
     this.#context = context
     this.#client = client
-    this.method = head.method
-    this.target = buf.latin1Slice(base + head.targetStart, base + head.targetEnd)
-    this.host = hop.authority(buf, base + head.hostStart, base + head.hostEnd)
-    this.version = head.minor === 1 ? '1.1' : '1.0'
-    this.userAgent = fieldText(head, buf, base, head.userAgent)
-    this.referer = fieldText(head, buf, base, head.referer)
+    this.#asked = new Asked(context, client, this.clientAddress, this.id, head, buf, base)
+    this.hashKey = this.#asked.hashKey
     this.bytesIn = head.pos
-    this.#minor = head.minor
-    this.#idempotent = head.idempotent
-    this.#headOnly = head.method === 'HEAD'
-    this.#wantsUpgrade = head.upgrade
     this.#expectation = head.expectContinue ? new Expectation(context.wheel, this) : null
-    this.#json = head.accept >= 0 && fieldText(head, buf, base, head.accept).includes('json')
-    this.#keepAlive = head.framing.persistent(head.minor)
-    this.#request = new Upload(head.framing, view.http.maxBody ?? Number.MAX_SAFE_INTEGER)
-    this.#trailers = head.te && head.minor === 1 && takesTrailers(buf, base, head)
-    const { affinityFields } = context
-    this.#keyValues = affinityFields === null ? null : affinityFields.read(head, buf, base)
-    const whole = forwardRequest(buf, base, head, view.http, hop, this.id)
-    const text = affinityFields === null ? whole : affinityFields.forward(whole)
-    const hostless = needsHost(head, view.http)
-    this.#filtered =
-      context.filtering === null
-        ? null
-        : filterRequest(context.filtering, text, {
-            authority: this.host,
-            scheme: hop.scheme,
-            clientAddress: this.clientAddress,
-            id: this.id,
-          })
-    this.#head = this.#filtered === null ? text : this.#filtered.text
-    this.#offer = context.compression === null ? null : offerTo(context.compression, head, buf, base)
-    this.#needsHost = hostless && this.#filtered?.hasHost !== true
-    if (context.hashing) {
-      const key = context.poolFor(this.#filtered?.view ?? null)?.hashKey
-      this.hashKey = key?.ofHead(head, buf, base, buf.latin1Slice(base + head.pathStart, base + head.pathEnd)) ?? ''
-    }
+    this.#request = new Upload(head.framing, context.view.http.maxBody ?? Number.MAX_SAFE_INTEGER)
+  }
+
+  get method(): string {
+    return this.#asked.method
+  }
+  get target(): string {
+    return this.#asked.target
+  }
+  get host(): string {
+    return this.#asked.host
+  }
+  get version(): string {
+    return this.#asked.minor === 1 ? '1.1' : '1.0'
+  }
+  get referer(): string {
+    return this.#asked.referer
+  }
+  get userAgent(): string {
+    return this.#asked.userAgent
   }
 
   get requestDone(): boolean {
@@ -173,15 +129,15 @@ export class Exchange extends PlacedFlow implements Responder, PackingOwner, Tel
     }
     const large = this.#request.exceeds(this.#context.view.http.maxBody)
     if (large !== null) return this.refuse(large.status, large.reason, large.detail)
-    const given = this.#filtered?.reply
+    const given = this.#asked.filtered?.reply
     if (given) return this.#give(given)
-    if (this.#filtered !== null) {
-      const place = this.#context.poolFor(this.#filtered.view)
+    if (this.#asked.filtered !== null) {
+      const place = this.#context.poolFor(this.#asked.filtered.view)
       if (place === null) return this.refuse(404, 'no-route', 'no route leads there')
       this.place = place
     }
-    if (this.#keyValues !== null)
-      this.affinityKey = this.#context.affinityFields?.keyOf(this.#keyValues, this.place) ?? ''
+    if (this.#asked.keyValues !== null)
+      this.affinityKey = this.#context.affinityFields?.keyOf(this.#asked.keyValues, this.place) ?? ''
     this.seekBackend()
   }
 
@@ -190,7 +146,7 @@ export class Exchange extends PlacedFlow implements Responder, PackingOwner, Tel
     if (given.detail !== null) return this.refuse(given.status, 'refused', given.detail)
     const keep = this.#keeps()
     this.status = given.status
-    const text = givenReply(given, !keep, this.#headOnly)
+    const text = givenReply(given, !keep, this.#asked.headOnly)
     this.bytesOut += text.length
     this.#client.wire.writeText(text)
     this.#closeAfter = !keep
@@ -226,7 +182,7 @@ export class Exchange extends PlacedFlow implements Responder, PackingOwner, Tel
     connection.assign(this)
     const { backend, wire } = connection
     const { view, wheel } = this.#context
-    const head = this.#needsHost ? withHost(this.#head, backend.host, backend.port) : this.#head
+    const head = this.#asked.needsHost ? withHost(this.#asked.text, backend.host, backend.port) : this.#asked.text
     const introduced = backend.sendProxy !== 'off' && connection.uses === 1
     const proxy = introduced ? formatHeader(backend.sendProxy, this.#client.wire) : ''
     this.#request.begin(proxy + head, wire, wheel, view.limits.bodyRate)
@@ -286,23 +242,25 @@ export class Exchange extends PlacedFlow implements Responder, PackingOwner, Tel
 
   /** The client wants another protocol: what comes behind its request is not another one. */
   get upgrading(): boolean {
-    return this.#wantsUpgrade !== ''
+    return this.#asked.upgrade !== ''
   }
 
   onInterim(head: Head, framing: Framing, buf: Buffer, base: number): void {
     // Unasked 100s are not relayed; HTTP/1.0 knows no interim answers (RFC 9110 §15.2).
-    if (this.#minor === 0 || (head.status === 100 && this.#expectation?.tell() !== true)) return
+    if (this.#asked.minor === 0 || (head.status === 100 && this.#expectation?.tell() !== true)) return
     this.#client.wire.writeText(forwardResponse(buf, base, head, framing, INTERIM))
   }
 
   onSwitch(head: Head, framing: Framing, buf: Buffer, base: number, end: number): void {
     const upgrade = firstText(head, buf, base, ID.upgrade)
-    if (this.#wantsUpgrade === '' || upgrade.toLowerCase() !== this.#wantsUpgrade.toLowerCase())
+    const asked = this.#asked
+    if (asked.upgrade === '' || upgrade.toLowerCase() !== asked.upgrade.toLowerCase())
       return this.onBadResponse('an upgrade that was not asked for')
     const connection = this.#connection as BackendConnection
     this.#answering(101)
     const hop = { ...INTERIM, connection: 'Upgrade', upgrade }
-    const text = this.#marked(forwardResponse(buf, base, head, framing, hop), connection.backend)
+    const whole = forwardResponse(buf, base, head, framing, hop)
+    const text = markedHead(this.#context, asked, whole, this.place, this.affinityKey, connection.backend)
     this.bytesOut += text.length
     this.#client.wire.writeText(text)
     connection.detach()
@@ -313,23 +271,27 @@ export class Exchange extends PlacedFlow implements Responder, PackingOwner, Tel
   onResponse(head: Head, framing: Framing, buf: Buffer, base: number, end: number): void {
     const connection = this.#connection as BackendConnection
     const { status } = head
-    this.#context.heard(connection.backend, head.minor)
-    const empty = this.#headOnly || status === 204 || status === 304
+    const context = this.#context
+    const asked = this.#asked
+    context.heard(connection.backend, head.minor)
+    const empty = asked.headOnly || status === 204 || status === 304
     const kind: BodyKind = empty ? 'none' : framing.chunked ? 'chunked' : framing.length >= 0 ? 'length' : 'close'
     // A length that the backend does not tell becomes chunks for a client that knows them, and the connection's end for one that does not.
     const open = kind === 'chunked' || kind === 'close'
-    const out: ResponseFraming = kind === 'none' ? 'none' : !open ? 'length' : this.#minor === 1 ? 'chunked' : 'close'
+    const out: ResponseFraming = kind === 'none' ? 'none' : !open ? 'length' : asked.minor === 1 ? 'chunked' : 'close'
     this.#reusable = kind !== 'close' && framing.persistent(head.minor)
     const keep = this.#keeps() && out !== 'close'
-    const trailers = out === 'chunked' && this.#trailers
-    const value = !keep ? 'close' : this.#minor === 0 ? 'keep-alive' : ''
+    const trailers = out === 'chunked' && asked.trailers
+    const value = !keep ? 'close' : asked.minor === 0 ? 'keep-alive' : ''
     const hop = { body: out, connection: value, upgrade: '', trailers }
     outbox.begin()
     writeResponse(outbox, buf, base, head, framing, hop)
-    const plain = this.#filtered === null && this.#keyValues === null
-    const filtered = plain ? outbox : this.#changed(outbox.toString(), status, connection.backend)
+    const plain = asked.filtered === null && asked.keyValues === null
+    const filtered = plain
+      ? outbox
+      : changedHead(context, asked, outbox.toString(), status, this.place, this.affinityKey, connection.backend)
     if (filtered === null) return this.refuse(502, 'bad-response', 'a filter made an answer that can not go on')
-    const packed = this.#offer === null ? null : packedHead(this.#offer, filtered.toString(), status, framing.length)
+    const packed = asked.offer === null ? null : packedHead(asked.offer, filtered.toString(), status, framing.length)
     const text = packed === null ? filtered : packed.text
     this.#answering(status)
     this.#closeAfter = !keep
@@ -345,27 +307,9 @@ export class Exchange extends PlacedFlow implements Responder, PackingOwner, Tel
     this.#now = 0
   }
 
-  /** The answer's head behind filters and affinity; null: it can't go on. */
-  #changed(text: string, status: number, backend: Backend): string | null {
-    const filtered = this.#filtered === null ? text : this.#filter(text, status, backend)
-    return filtered === null ? null : this.#marked(filtered, backend)
-  }
-
-  /** The answer's head with what keeps the client on its backend. */
-  #marked(text: string, backend: Backend): string {
-    if (this.#keyValues === null) return text
-    return this.#context.affinityFields?.answer(text, this.place, this.affinityKey, backend) ?? text
-  }
-
-  #filter(text: string, status: number, { host, port }: Backend): string | null {
-    const { filtering } = this.#context
-    const view = this.#filtered?.view ?? null
-    return filtering === null ? text : filterResponse(filtering, text, status, view, formatAddress(host, port))
-  }
-
   /** May the connection carry another request after this one? */
   #keeps(): boolean {
-    return this.#keepAlive && this.#request.done && !this.#client.closing
+    return this.#asked.keepAlive && this.#request.done && !this.#client.closing
   }
 
   onResponseBody(buf: Buffer, start: number, end: number): void {
@@ -420,7 +364,7 @@ export class Exchange extends PlacedFlow implements Responder, PackingOwner, Tel
     const connection = this.#connection as BackendConnection
     const stale = connection.uses > 1 && !this.stale
     if (!stale) this.judge(false)
-    const again = !begun && this.#idempotent && this.#request.repeatable && (stale || !this.spent)
+    const again = !begun && this.#asked.idempotent && this.#request.repeatable && (stale || !this.spent)
     this.failure = CLOSED
     if (!again) return this.onUnplaced()
     this.#connection = null
@@ -490,7 +434,7 @@ export class Exchange extends PlacedFlow implements Responder, PackingOwner, Tel
     if (!answered) {
       const keep = this.#keeps() && status !== 400 && status !== 413
       this.status = status
-      const how = { id: this.id, json: this.#json, close: !keep, headOnly: this.#headOnly }
+      const how = { id: this.id, json: this.#asked.json, close: !keep, headOnly: this.#asked.headOnly }
       const text = reply({ status, detail, ...how, ...(retryAfter === undefined ? {} : { retryAfter }) })
       this.bytesOut += text.length
       this.#client.wire.writeText(text)
