@@ -148,6 +148,10 @@ export class HandleWire implements Wire {
     return this.#inflight > 0
   }
 
+  get settled(): boolean {
+    return this.#inflight === 0
+  }
+
   get queued(): number {
     return this.#handle?.writeQueueSize ?? 0
   }

@@ -39,6 +39,8 @@ export interface Wire {
   write(bytes: Buffer, start: number, end: number): boolean
   /** Writes without a copy: the bytes must not change until `onDrain` if the answer is false. */
   writeOwned(bytes: Buffer, start: number, end: number): boolean
+  /** `destroy` takes nothing from what is written: nothing is pending, and the kernel delivers it, with the end behind it. */
+  readonly settled: boolean
   /** Half-close, after what is pending. */
   end(): void
   pause(): void

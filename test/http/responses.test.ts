@@ -1,6 +1,6 @@
 /** HTTP.md 16: the body of an answer, by what the backend said and what the client can take. */
 import t from 'tap'
-import { get, startRig } from '../support/engine.ts'
+import { get, post, startRig } from '../support/engine.ts'
 import { valuesOf } from '../support/message.ts'
 import { roundTrip } from '../support/raw.ts'
 
@@ -166,4 +166,27 @@ t.test('a large answer is whole, and a slow reader holds the backend back', asyn
 
 t.test('the backend got every request whole', async (t) => {
   t.strictSame(backend.faults, [])
+})
+
+t.test('the last answer arrives whole, and then the end, also when the client said that nothing follows', async (t) => {
+  const body = 'b'.repeat(3_000_000)
+  backend.on('/small', (x) => x.answer('small'))
+  backend.on('/large', (x) => x.answer(body))
+  const rows = [
+    [get('/small', 'Connection: close\r\n'), 'small'],
+    [get('/large', 'Connection: close\r\n'), body],
+    [old('/small'), 'small'],
+    [old('/large'), body],
+    // What comes behind a last request is nobody's, and must not turn the end into a reset that destroys the answer.
+    [get('/small', 'Connection: close\r\n') + get('/small'), 'small'],
+    [`${old('/large')}\r\n\r\nrubbish`, body],
+    [post('Connection: close\r\nContent-Length: 2\r\n', 'hi\r\n', '/large'), body],
+  ] as const
+  for (const [request, expected] of rows) {
+    const client = await rig.connect()
+    client.send(request)
+    const response = await client.readResponse()
+    t.ok(response.body.toString() === expected, `${response.body.length} bytes`)
+    t.equal(await client.untilClosed(), 'end', request.slice(0, 40))
+  }
 })

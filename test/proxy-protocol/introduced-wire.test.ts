@@ -16,6 +16,7 @@ function recorded(serverName = ''): { wire: Wire; calls: string[] } {
     sink: idleSink,
     owned: true,
     pending: false,
+    settled: true,
     queued: 7,
     remoteAddress: '127.0.0.1',
     remotePort: 1,

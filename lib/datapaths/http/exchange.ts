@@ -108,6 +108,11 @@ export class Exchange extends PlacedFlow implements Responder, PackingOwner, Tel
     return this.#request.done
   }
 
+  /** Its client has said that nothing follows this request, which is without a body: nothing can be on its way. */
+  get parting(): boolean {
+    return !this.#asked.keepAlive && this.#request.empty
+  }
+
   /** The head waits for the first bytes of the body, to go out with them. */
   get unsent(): boolean {
     return this.#request.unsent

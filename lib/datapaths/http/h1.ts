@@ -240,9 +240,13 @@ export class H1Session implements Session, WireSink, DeadlineOwner, Requester {
   }
 
   onFinished(keep: boolean): void {
+    const parting = this.#exchange?.parting === true
     this.#exchange = null
     if (this.#mode === 'tunnel') return this.#close()
-    if (!keep || this.#dropped) return this.#linger()
+    if (!keep || this.#dropped) {
+      if (parting && this.#stash === null && this.wire.settled) return this.#close()
+      return this.#linger()
+    }
     this.#mode = 'head'
     this.#deadline.set(this.#stash === null ? this.#context.view.timeouts.keepAlive : this.#context.view.timeouts.head)
     if (this.#ended && this.#stash === null) return this.#linger()

@@ -34,6 +34,10 @@ export class Upload {
   get done(): boolean {
     return this.#body.done
   }
+  /** There is no body. */
+  get empty(): boolean {
+    return this.#body.kind === 'none'
+  }
   /** The backend does not take more now. */
   get blocked(): boolean {
     return this.#body.blocked

@@ -38,6 +38,9 @@ class IntroducedWire implements Wire {
   get owned(): boolean {
     return this.#wire.owned
   }
+  get settled(): boolean {
+    return this.#wire.settled
+  }
   get pending(): boolean {
     return this.#wire.pending
   }
