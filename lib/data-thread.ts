@@ -23,7 +23,7 @@ const datapaths = new Map<string, Datapath>()
 
 async function start(): Promise<void> {
   try {
-    for (const view of services) datapaths.set(view.name, createDatapath(view, tools))
+    for (const view of services) datapaths.set(view.name, await createDatapath(view, tools))
     for (const [name, datapath] of datapaths) await datapath.admit(gates[name] ?? 'open')
     tell({ type: 'listening' })
   } catch (error) {

@@ -1,8 +1,8 @@
 /** The admin listener: API, metrics and health of the process itself. */
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import { resolve } from 'node:path'
 import type { Config } from '../config/index.ts'
-import { type Logger, messageOf } from '../core/index.ts'
+import { createServer, type Logger, messageOf } from '../core/index.ts'
 import type { Manager } from '../service/index.ts'
 import { type Access, operatorOf, refusalOf } from './access.ts'
 import { answerError } from './answer.ts'

@@ -13,6 +13,7 @@ export {
 } from './http-client.ts'
 export type { Latin1 } from './latin1.ts'
 export { createLogger, type LogDestination, type Logger, openLogDestination } from './logger.ts'
+export { createServer, STATUS_CODES } from './node-http.ts'
 export { shortText } from './text.ts'
 export { Deadline, type DeadlineOwner, DeadlineWheel } from './timers.ts'
 export { type TlsTrust, tlsOptions, tlsProblem } from './tls-client.ts'

@@ -22,7 +22,7 @@ import { HttpContext } from './http/context.ts'
 import { H1Session } from './http/h1.ts'
 import { HashKey } from './http/hash-key.ts'
 import { turnAway } from './http/turn-away.ts'
-import { ProxyEngine } from './http-proxy/engine.ts'
+import type { ProxyEngine } from './http-proxy/engine.ts'
 import { Listener, type ListenerTls } from './listener.ts'
 import { ProxyAcceptor } from './proxy-protocol/acceptor.ts'
 import { RetryBudget } from './retry-budget.ts'
@@ -52,8 +52,11 @@ export class StreamDatapath implements Datapath {
   #listeners: readonly Listener[] = []
   #emptied: (() => void) | null = null
 
-  /** @throws BalancerError TLS_CERTIFICATE when the certificate can't be used */
-  constructor(view: ServiceView, tools: ThreadTools) {
+  /**
+   * @param engine what serves HTTP in the place of our own engine, if anything does
+   * @throws BalancerError TLS_CERTIFICATE when the certificate can't be used
+   */
+  constructor(view: ServiceView, tools: ThreadTools, engine: ((context: HttpContext) => ProxyEngine) | null) {
     const { board, thread, wheel, accessLog, log } = tools
     this.#tools = tools
     const cell = new ServiceCell(board, thread, view.row)
@@ -76,7 +79,7 @@ export class StreamDatapath implements Datapath {
     }
     const http = view.protocol === 'http' || view.protocol === 'https'
     this.#http = http ? new HttpContext(context) : null
-    this.#engine = this.#http !== null && view.http.engine === 'http-proxy' ? new ProxyEngine(this.#http) : null
+    this.#engine = this.#http === null || engine === null ? null : engine(this.#http)
     this.#context = this.#http ?? context
     this.#tls = listenerTls(view)
   }

@@ -1,5 +1,5 @@
 /** Our own answers: short, text or JSON as Accept asks, with the request's id and nothing of the input. */
-import { STATUS_CODES } from 'node:http'
+import { STATUS_CODES } from '../../core/index.ts'
 import type { Reply } from '../../filters/index.ts'
 import { httpDate } from './forward.ts'
 
