@@ -71,6 +71,13 @@ class Cell {
     return Atomics.add(this.words, this.#activeAt, 1)
   }
 
+  /** One more active flow, if there are as many as `seen`; false: another thread was faster. */
+  beginAt(seen: number): boolean {
+    if (Atomics.compareExchange(this.words, this.#activeAt, seen, seen + 1) !== seen) return false
+    this.share[this.#shareAt] = (this.share[this.#shareAt] as number) + 1
+    return true
+  }
+
   /** One active flow less. */
   end(): void {
     this.share[this.#shareAt] = (this.share[this.#shareAt] as number) - 1

@@ -25,7 +25,8 @@ class LeastConnections implements Policy {
     let ties = 0
     for (let i = 0; i < eligible.length; i++) {
       const backend = eligible[i] as Backend
-      const load = avoid?.has(backend) ? Number.POSITIVE_INFINITY : backend.cell.active() / backend.weight
+      backend.seen = backend.cell.active()
+      const load = avoid?.has(backend) ? Number.POSITIVE_INFINITY : backend.seen / backend.weight
       scores[i] = load
       if (load < least) {
         least = load
@@ -52,7 +53,9 @@ class LeastConnections implements Policy {
     }
     if (best < 0) return undefined
     this.#last = best
-    return eligible[best]
+    const picked = eligible[best] as Backend
+    picked.seen = least
+    return picked
   }
 }
 
