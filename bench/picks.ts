@@ -1,6 +1,6 @@
 /**
- * What a pick costs as services grow: `node bench/picks.ts`. One service with three backends against 1,000 services with ten
- * each, in CPU time. A pick is all of it: the look for changes, the policy, the counts of begin and end. Picks come in runs
+ * What a pick costs as services grow: `node bench/picks.ts`. One service with three backends, and one with ten, against 1,000
+ * services with ten each, in CPU time: the second tells what more backends cost, and not more services. A pick is all of it: the look for changes, the policy, the counts of begin and end. Picks come in runs
  * for one service, as a busy one has them, and for another service each time, when none of its memory is in a cache.
  */
 import { parseArgs } from 'node:util'
@@ -9,6 +9,7 @@ import { policies, policyFactory } from '../lib/policies/index.ts'
 import { acceptsOf, Backend, type Flow, NO_FACTS, Pool, stateToNumber } from '../lib/pool/index.ts'
 
 const SMALL = { services: 1, backends: 3 }
+const WIDE = { services: 1, backends: 10 }
 const LARGE = { services: 1000, backends: 10 }
 const PICKS = 200_000 // a round: some tens of milliseconds
 const OPEN = 64 // flows in progress, as in the scenarios of `npm run bench`
@@ -87,15 +88,22 @@ function compare(sides: readonly Side[]): { ns: number; ratio: number }[] {
 }
 
 const { positionals } = parseArgs({ allowPositionals: true })
-console.log('| policy | 1 service × 3 | 1,000 × 10, in runs | | 1,000 × 10, each another | |')
-console.log('| --- | --- | --- | --- | --- | --- |')
+console.log(
+  '| policy | 1 service × 3 | 1 service × 10 | | 1,000 × 10, in runs | | in runs, of 1 × 10 | 1,000 × 10, each another | |',
+)
+console.log('| --- | --- | --- | --- | --- | --- | --- | --- | --- |')
 for (const name of positionals.length > 0 ? positionals : policies.keys()) {
   const large = poolsOf(name, LARGE)
   const sides = compare([
     { pools: poolsOf(name, SMALL), order: orderOf(1, RUN) },
+    { pools: poolsOf(name, WIDE), order: orderOf(1, RUN) },
     { pools: large, order: orderOf(LARGE.services, RUN) },
     { pools: large, order: orderOf(LARGE.services, 1) },
   ])
-  const cells = sides.map(({ ns, ratio }, i) => `${ns.toFixed(0)} ns |${i === 0 ? '' : ` × ${ratio.toFixed(2)} |`}`)
+  const wide = sides[1]?.ratio ?? 1
+  const cells = sides.map(({ ns, ratio }, i) => {
+    const first = i === 0 ? '' : ` × ${ratio.toFixed(2)} |`
+    return `${ns.toFixed(0)} ns |${first}${i === 2 ? ` × ${(ratio / wide).toFixed(2)} |` : ''}`
+  })
   console.log(`| \`${name}\` | ${cells.join(' ')}`)
 }

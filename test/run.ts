@@ -44,7 +44,8 @@ function tally(report: string): Omit<Outcome, 'report'> {
 }
 
 function runFile(file: string): Promise<Outcome> {
-  const env = { ...process.env, NODE_COMPILE_CACHE: CACHE }
+  // tap's own limit of 30 s would end files that are merely slow on a busy machine.
+  const env = { ...process.env, NODE_COMPILE_CACHE: CACHE, TAP_TIMEOUT: String(FILE_MS / 1000) }
   const child = spawn(process.execPath, [file], { stdio: ['ignore', 'pipe', 'pipe'], env })
   let report = ''
   let errors = ''

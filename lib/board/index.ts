@@ -1,6 +1,6 @@
 export { Bindings, type BindingTable, MAX_SCOPES, newBindings } from './bindings.ts'
 export { Board, type Decision, RowBook } from './board.ts'
-export { ACCEPTS, BackendCell, ListenerCell, PoolCell, ServiceCell, WEIGHT_UNIT } from './cells.ts'
+export { ACCEPTS, ActiveCounts, BackendCell, ListenerCell, PoolCell, ServiceCell, WEIGHT_UNIT } from './cells.ts'
 export { Clients, type ClientTable, type Pace, paceOf, REFUSED, sharedTime, UNLIMITED } from './clients.ts'
 export {
   AFFINITY_RESULTS,

@@ -229,7 +229,6 @@ export function warn(root: Tree): Finding[] {
       for (const key of ['requestsPerClient', 'bodyRate', 'pipelined'])
         idle(['limits', key], `has no effect with protocol ${protocol}`)
     }
-    if (textOf(child(service, 'allDown')) !== 'sorry') idle(['sorry'], 'has no effect while allDown is not sorry')
     const routed = new Set(itemsOf(child(service, 'routes')).map((route) => textOf(child(route, 'pool'))))
     const pools = child(service, 'pools')
     if (protocol.startsWith('http') && pools?.kind === 'map')
@@ -240,14 +239,9 @@ export function warn(root: Tree): Finding[] {
             path: ['virtualServices', name, 'pools', pool],
             message: 'has no effect: no route leads there',
           })
-    for (const { path, message } of idleProbeOptions(service)) idle(['health', ...path], message)
-    const balance = textOf(child(service, 'balance')) ?? 'round-robin'
-    if (balance !== 'hash') idle(['hash'], `has no effect with balance ${balance}`)
-    const load = child(service, 'load')
-    const reporter = textOf(child(load, 'type'))
-    if (reporter === 'http') idle(['load', 'send'], 'has no effect with type http')
-    if (reporter === 'agent') for (const key of ['path', 'host']) idle(['load', key], 'has no effect with type agent')
-    for (const [key, message] of idleAffinity(service)) idle(['affinity', key], message)
+    for (const [pool, at] of poolsOf(service))
+      for (const { path, message } of idlePoolOptions(pool))
+        if (at.length === 0 || below(pool, path) !== below(service, path)) idle([...at, ...path], message)
     const proxyProtocol = child(service, 'proxyProtocol')
     if ((textOf(child(proxyProtocol, 'accept')) ?? 'off') === 'off')
       for (const key of ['from', 'timeout']) idle(['proxyProtocol', key], 'has no effect while accept is off')
@@ -261,6 +255,24 @@ export function warn(root: Tree): Finding[] {
   }
   return findings
 }
+
+/** Options of a service's own pool, or of one under `pools`, that have no effect. */
+function idlePoolOptions(pool: Tree): { readonly path: readonly string[]; readonly message: string }[] {
+  const found = idleProbeOptions(pool).map(({ path, message }) => ({ path: ['health', ...path], message }))
+  const idle = (path: string[], message: string) => found.push({ path, message })
+  if (textOf(child(pool, 'allDown')) !== 'sorry') idle(['sorry'], 'has no effect while allDown is not sorry')
+  const balance = textOf(child(pool, 'balance')) ?? 'round-robin'
+  if (balance !== 'hash') idle(['hash'], `has no effect with balance ${balance}`)
+  const load = child(pool, 'load')
+  const reporter = textOf(child(load, 'type'))
+  if (reporter === 'http') idle(['load', 'send'], 'has no effect with type http')
+  if (reporter === 'agent') for (const key of ['path', 'host']) idle(['load', key], 'has no effect with type agent')
+  for (const [key, message] of idleAffinity(pool)) idle(['affinity', key], message)
+  return found
+}
+
+const below = (tree: Tree, path: readonly string[]): Tree | undefined =>
+  path.reduce<Tree | undefined>((at, key) => child(at, key), tree)
 
 /** Where the service itself sets a key. What comes from `defaults` is meant for those services that can use it. */
 function ownEntry(root: Tree, service: Tree, path: readonly string[]): Place | undefined {

@@ -2,22 +2,25 @@
 import { fileURLToPath } from 'node:url'
 import { type Declared, declaration, wordsOf } from './declaration.ts'
 import { INTRODUCTION } from './introduction.ts'
+import { type Part, shareParts } from './shared-parts.ts'
 
 const ENVIRONMENT = { $ref: '#/$defs/environment' }
 
 /** JSON Schema, draft 2020-12, of `virtual-services.yaml` as it is written: before substitution and merging. */
 export function jsonSchema(): object {
-  const root = { ...declaration(), description: 'Configuration of the evenkeel load balancer.' }
+  const whole = { ...declaration(), description: 'Configuration of the evenkeel load balancer.' }
+  const { root, defs } = shareParts(editable(whole, false) as Part)
   return {
     $schema: 'https://json-schema.org/draft/2020-12/schema',
     title: 'evenkeel virtual-services.yaml',
-    ...editable(root, false),
+    ...root,
     $defs: {
       environment: {
         description: 'Holds a reference to an environment variable, which is replaced before anything is checked.',
         type: 'string',
         pattern: '\\$\\{',
       },
+      ...defs,
     },
   }
 }

@@ -2,6 +2,7 @@
  * The same key to the same backend, by weighted rendezvous hashing: a backend that goes or comes, or whose weight changes,
  * moves its own share of the keys and no other. A backend that holds too much of all flows passes new ones on.
  */
+import { ActiveCounts } from '../board/index.ts'
 import { hashText, mix32 } from '../core/index.ts'
 import type { Backend, Flow, Policy, PolicyTools } from '../pool/index.ts'
 
@@ -33,6 +34,7 @@ class Hash implements Policy {
   /** Index + 1 of each slot's owner, 0: not looked up yet; null: the pool is small. */
   #owners: Uint16Array | null = null
   /** Active flows of each backend when last looked at, their sum, and who is next to be looked at. */
+  #counts = new ActiveCounts([])
   #seen = new Int32Array(0)
   #active = 0
   #next = 0
@@ -56,6 +58,7 @@ class Hash implements Policy {
     if (n <= DIRECT) this.#owners = null
     else if (this.#owners === null) this.#owners = new Uint16Array(SLOTS)
     else this.#owners.fill(0)
+    this.#counts = new ActiveCounts(eligible.map(({ cell }) => cell))
     this.#seen = new Int32Array(n)
     this.#active = 0
     this.#next = 0
@@ -122,7 +125,7 @@ class Hash implements Policy {
   }
 
   #look(i: number): number {
-    const active = (this.#eligible[i] as Backend).cell.active()
+    const active = this.#counts.of(i)
     this.#active += active - (this.#seen[i] as number)
     this.#seen[i] = active
     return active

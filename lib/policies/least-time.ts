@@ -7,12 +7,14 @@
  * | none        | nothing: sooner or later it is the fastest, and one flow tries it                       |
  * | some        | the mean of the others: until their answers tell, it is one like any other, not the best |
  */
+import { ActiveCounts } from '../board/index.ts'
 import type { Backend, Flow, Policy, PolicyTools } from '../pool/index.ts'
 import { Ties } from './ties.ts'
 
 class LeastTime implements Policy {
   readonly #tools: PolicyTools
   #eligible: readonly Backend[] = []
+  #counts = new ActiveCounts([])
   #ties = new Ties(0)
   /** Mean of the times, as the last pick saw them, µs. */
   #mean = 1
@@ -23,12 +25,14 @@ class LeastTime implements Policy {
 
   rebuild(eligible: readonly Backend[]): void {
     this.#eligible = eligible
+    this.#counts = new ActiveCounts(eligible.map(({ cell }) => cell))
     this.#ties = new Ties(eligible.length)
   }
 
   pick(_flow: Flow, avoid: ReadonlySet<Backend> | null): Backend | undefined {
     const eligible = this.#eligible
     const { scores } = this.#ties
+    const counts = this.#counts
     const now = this.#tools.now()
     let least = Number.POSITIVE_INFINITY
     let best = -1
@@ -42,7 +46,7 @@ class LeastTime implements Policy {
         continue
       }
       const { cell, weight } = backend
-      const active = cell.active()
+      const active = counts.of(i)
       const average = cell.latency()
       const fresh = average === 0 ? 0 : cell.freshness(now)
       sum += average * fresh

@@ -27,6 +27,8 @@ export class Backend {
   weight = 1
   /** The most flows at once when the eligible snapshot was built; 0: no limit. */
   most = 0
+  /** The flows that it had when the policy picked it for having so few; -1: the policy does not count them. */
+  seen = -1
 
   constructor(
     name: string,

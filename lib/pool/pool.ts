@@ -12,6 +12,9 @@ const TIERS: readonly Tier[] = ['primary', 'backup', 'sorry']
 /** Every backend that could be taken has as many flows as it may. */
 export const FULL = 'full'
 
+/** Picks for a flow that other threads may spoil by taking the same place; then what was seen must do. */
+const RACES = 8
+
 export interface PoolOptions {
   readonly backends: readonly Backend[]
   readonly cell: PoolCell
@@ -106,7 +109,13 @@ export class Pool {
   #takeNew(flow: Flow, avoid: ReadonlySet<Backend> | null, waited: boolean): Backend | typeof FULL | undefined {
     if (this.#eligible === 0) return undefined
     if (!waited && this.#queues()) return FULL
-    const backend = this.#policy.pick(flow, avoid)
+    let backend = this.#policy.pick(flow, avoid)
+    // What was seen of the least busy one may be over by now: threads that all saw it would make it the busiest.
+    for (let race = 0; backend !== undefined && backend.seen >= 0 && race < RACES; race++) {
+      if (backend.most > 0 && backend.seen >= backend.most) break
+      if (backend.cell.beginAt(backend.seen)) return backend
+      backend = this.#policy.pick(flow, avoid)
+    }
     if (backend === undefined) return undefined
     if (backend.cell.tryBegin(backend.most)) return backend
     return this.#takeNext(flow, avoid, backend)

@@ -196,6 +196,7 @@ export class Conversation {
   }
 
   #onEnd(): void {
+    if (this.#left) return // an error costs more than the whole farewell
     const text = 'the connection was closed before a complete answer'
     this.#fail(
       this.#step === 'tls'

@@ -123,17 +123,19 @@ export class ProbeRunner {
       }),
     }
     this.#run = run
-    void this.#check(controller.signal).then((outcome) => this.#settle(run, outcome))
+    void this.#check(run, controller.signal)
   }
 
-  async #check(signal: AbortSignal): Promise<Outcome> {
+  async #check(run: Run, signal: AbortSignal): Promise<void> {
+    let outcome: Outcome
     try {
       const { detail, drain = false } = await this.#options.probe.check(this.#target, signal)
-      return { ok: true, drain, reason: null, detail: shortText(detail) }
+      outcome = { ok: true, drain, reason: null, detail: shortText(detail) }
     } catch (error) {
       const { reason, message } = ProbeFailure.of(error)
-      return failed(reason, message)
+      outcome = failed(reason, message)
     }
+    this.#settle(run, outcome)
   }
 
   #settle(run: Run, outcome: Outcome): void {

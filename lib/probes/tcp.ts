@@ -2,6 +2,7 @@
 import type { HealthConfig } from '../config/index.ts'
 import type { Probe } from './contract.ts'
 import { converse } from './conversation.ts'
+import { knock } from './knock.ts'
 import { octetsOf } from './octets.ts'
 import { securityOf } from './security.ts'
 
@@ -11,6 +12,7 @@ export function createTcpProbe(health: HealthConfig): Probe {
   const { send, expect } = health.tcp
   const question = send === undefined ? null : octetsOf(send)
   const answer = expect === undefined ? null : octetsOf(expect)
+  if (security.mode === 'off' && question === null && answer === null) return { check: knock }
   return {
     check: (target, signal) =>
       converse(target, signal, security, async (backend) => {

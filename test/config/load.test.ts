@@ -122,6 +122,28 @@ t.test('what is allowed but has no effect is a warning', async (t) => {
   })
 })
 
+t.test('what has no effect in a pool is told there, and what the pool has from its service is not', async (t) => {
+  const lines = `    health: { type: http, path: /x }
+    balance: hash
+    hash: { key: path }
+    routes: [{ match: { path: /p }, pool: p }]
+    pools:
+      p:
+        health: { type: tcp, tls: { ca: x.pem } }
+        balance: round-robin
+        affinity: { name: x }
+        sorry: { respond: { status: 503 } }
+        backends: [127.0.0.1:2]
+`
+  const result = await loadConfigText(file(service('a', lines, '127.0.0.1:0', 'http')), 'test.yaml', { env: {} })
+  t.match(result, { ok: true })
+  t.strictSame(result.ok ? result.warnings.map(({ path, message }) => `${path} ${message}`) : [], [
+    'virtualServices.a.pools.p.health.tls.ca has no effect while tls.mode is off',
+    'virtualServices.a.pools.p.affinity.name has no effect with type none',
+    'virtualServices.a.pools.p.sorry has no effect while allDown is not sorry',
+  ])
+})
+
 t.test('a header that a probe sets itself is told as a problem of the file', async (t) => {
   for (const name of ['Host', 'connection', 'Content-Length', 'Transfer-Encoding', 'Upgrade', 'Expect', 'TE'])
     t.match(

@@ -2,7 +2,7 @@
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import type { BackendView, OperationsView, ServiceView, StatusView } from '../../lib/admin/index.ts'
+import type { BackendView, ServiceView, StatusView } from '../../lib/admin/index.ts'
 import { askRaw } from '../admin/support.ts'
 import { folder } from '../cli/support.ts'
 import { refusedPort, startBackend } from '../support/backend.ts'
@@ -10,7 +10,6 @@ import { type Balancer, startBalancer } from '../support/balancer.ts'
 import { eventually } from '../support/eventually.ts'
 import { logOf, untilState } from './fixtures/support.ts'
 
-const KILLS = Number(process.env['EVENKEEL_KILLS'] ?? 4)
 const backend = await startBackend(t)
 const dead = `127.0.0.1:${await refusedPort()}`
 const PROBE = { type: 'tcp', interval: '10s', fastInterval: '10s', downInterval: '10s', fall: 1, startGrace: '0s' }
@@ -166,57 +165,4 @@ t.test('`stateFile: off` keeps nothing', async (t) => {
   })
   t.equal(await tell(balancer, '/services/shop/backends/a/stop'), 200)
   await t.rejects(readFile(join(balancer.dir, 'state', 'evenkeel.json')), { code: 'ENOENT' })
-})
-
-t.test(`killed in a storm of changes, ${KILLS} times: each acknowledged one is there after the restart`, async (t) => {
-  const dir = await folder(t)
-  const names = Array.from({ length: 8 }, (_, i) => `n${i}`)
-  const services = { shop: shop({ backends: names.map((name) => ({ name, address: backend.address })) }) }
-  /** What the last run may have left: the last acknowledged weight and whatever was asked for behind it. */
-  const possible = new Map<string, number[]>(names.map((name) => [name, [1]]))
-  const verbs = new Map<string, string[]>(names.map((name) => [name, ['started']]))
-  let weight = 1
-  for (let kill = 0; kill <= KILLS; kill++) {
-    const balancer = await start(t, dir, services)
-    const views = await backendsOf(balancer)
-    for (const name of names) {
-      const view = views.get(name)
-      const operations: OperationsView['operations'] | undefined = view?.operated.operations
-      t.ok(
-        possible.get(name)?.includes(view?.weight ?? -1),
-        `${name} has weight ${view?.weight}, possible: ${possible.get(name)}`,
-      )
-      t.ok(verbs.get(name)?.includes(operations ?? ''), `${name} is ${operations}, possible: ${verbs.get(name)}`)
-      possible.set(name, [view?.weight ?? 1])
-      verbs.set(name, [operations ?? ''])
-    }
-    if (kill === KILLS) return
-    let acknowledged = 0
-    let over = false
-    const enough = 20 + Math.floor(Math.random() * 60)
-    const operator = async (name: string): Promise<void> => {
-      while (!over) {
-        const mine = (weight++ % 256) + 1
-        possible.get(name)?.push(mine)
-        if (
-          (await tell(balancer, `/services/shop/backends/${name}/weight`, { weight: Math.min(256, mine) }).catch(
-            () => 0,
-          )) !== 200
-        )
-          return
-        possible.set(name, [mine])
-        const verb = mine % 2 === 0 ? 'stop' : 'start'
-        const after = verb === 'stop' ? 'stopped' : 'started'
-        verbs.get(name)?.push(after)
-        if ((await tell(balancer, `/services/shop/backends/${name}/${verb}`).catch(() => 0)) !== 200) return
-        verbs.set(name, [after])
-        acknowledged += 2
-        if (acknowledged < enough || over) continue
-        over = true
-        balancer.process.kill('SIGKILL')
-      }
-    }
-    await Promise.all(names.map(operator))
-    await balancer.exited
-  }
 })
