@@ -41,6 +41,7 @@ async function obey(message: ToThread): Promise<void> {
       return tell({ type: 'drained' })
     case 'admit':
     case 'cut':
+    case 'secure':
     case 'oldest':
       return answer(message)
     case 'stop':
@@ -70,6 +71,7 @@ async function carryOut(request: Request): Promise<number | null> {
   const datapath = datapaths.get(request.service)
   if (datapath === undefined) return null
   if (request.type === 'admit') await datapath.admit(request.gate)
+  else if (request.type === 'secure') datapath.secure(request.tls)
   else if (request.type === 'cut') await datapath.cut(request.backend, request.spreadMs)
   else {
     const oldest = datapath.oldest(request.backend)

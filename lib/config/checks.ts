@@ -8,6 +8,7 @@ import { canonicalHost, checkListeners } from './listeners.ts'
 import { nearest } from './nearest.ts'
 import { checkProbe, idleProbeOptions } from './probe-checks.ts'
 import type { Finding, Place } from './source.ts'
+import { checkTls } from './tls-checks.ts'
 import { child, type Entry, itemsOf, type Tree, textOf } from './tree.ts'
 
 const MAX_SERVICES = 4096 // rows of the board
@@ -51,16 +52,6 @@ function checkAdmin(root: Tree): Finding[] {
   if (token !== undefined && (token.kind !== 'leaf' || token.broken === true || token.value !== '')) return []
   const message = `is required because ${listen} is not a loopback address`
   return [{ at: token?.at ?? admin.at, path: ['admin', 'token'], message }]
-}
-
-function checkTls({ at, value: service }: Entry): Finding[] {
-  const protocol = textOf(child(service, 'protocol'))
-  const tls = service.kind === 'map' ? service.entries.get('tls') : undefined
-  if ((protocol === 'tls' || protocol === 'https') && tls === undefined)
-    return [{ at, path: ['tls'], message: `is missing: protocol ${protocol} needs tls.certificates` }]
-  if (tls === undefined || (protocol !== 'tcp' && protocol !== 'udp' && protocol !== 'http')) return []
-  const meant = { tcp: '; did you mean tls?', http: '; did you mean https?', udp: '' }[protocol]
-  return [{ at: tls.at, path: ['tls'], message: `protocol ${protocol} has no tls${meant}` }]
 }
 
 /** A service's own pool, then those under `pools`, with the path to each. */

@@ -95,8 +95,10 @@ function withAbsolutePaths(config: Config, root: Tree): Config {
   for (const [name, service] of Object.entries(config.virtualServices)) {
     const path = ['virtualServices', name]
     for (const [i, row] of (service.tls?.certificates ?? []).entries()) {
-      row.cert = absolute(row.cert, [...path, 'tls', 'certificates', i, 'cert'])
-      row.key = absolute(row.key, [...path, 'tls', 'certificates', i, 'key'])
+      for (const key of ['cert', 'key', 'pfx', 'passphraseFile'] as const) {
+        const file = row[key]
+        if (file !== undefined) row[key] = absolute(file, [...path, 'tls', 'certificates', i, key])
+      }
     }
     const pools = Object.entries(service.pools).map(([key, pool]) => [pool, [...path, 'pools', key]] as const)
     for (const [{ health }, where] of [[service, path] as const, ...pools]) {

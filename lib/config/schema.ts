@@ -11,6 +11,7 @@ import { filtersShape, pathsShape, poolsShape, routesShape, sorryShape } from '.
 import { health } from './health.ts'
 import { limits, overload } from './limits.ts'
 import { backendAddress, cidr, duration, listenAddress, percentage, size } from './scalars.ts'
+import { tls } from './tls.ts'
 
 /** A key that is part of the contract and refused until its feature is built. */
 const later = (what: string) =>
@@ -37,25 +38,6 @@ const name = () =>
   z
     .string()
     .regex(NAME, 'a name has letters, digits, ".", "_" and "-", starts with a letter or digit, and is at most 63 long')
-
-const certificate = z.strictObject({
-  cert: z
-    .string()
-    .min(1)
-    .describe('PEM file with the certificate and its chain, leaf first. Relative to the folder of the configuration.'),
-  key: z.string().min(1).describe('PEM file with the private key.'),
-  pfx: later('PKCS#12'),
-  passphrase: later('A passphrase'),
-})
-
-const tls = z.strictObject({
-  certificates: z
-    .array(certificate)
-    .min(1, 'one certificate is needed')
-    .max(1, 'several certificates in one service are not available yet')
-    .describe('The certificate of this service.'),
-  minVersion: z.enum(['TLSv1.2', 'TLSv1.3']).default('TLSv1.2').describe('Oldest protocol version accepted.'),
-})
 
 const timeouts = z.strictObject({
   connect: duration({ min: '10ms' }).prefault('2s').describe('To connect to a backend.'),

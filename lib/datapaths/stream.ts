@@ -5,7 +5,7 @@ import { BalancerError, type DeadlineWheel, type Logger, nowMs } from '../core/i
 import { policyFactory } from '../policies/index.ts'
 import { Backend, Pool } from '../pool/index.ts'
 import type { AccessLog } from '../telemetry/index.ts'
-import { createServerContext } from '../tls/index.ts'
+import { ServerContexts, type TlsView } from '../tls/index.ts'
 import type {
   Datapath,
   ListenerView,
@@ -18,12 +18,13 @@ import type {
 } from './contract.ts'
 import { cutAll } from './cut.ts'
 import { Gate, type Ticket } from './gate.ts'
+import type { ListenerTls } from './handshake.ts'
 import { HttpContext } from './http/context.ts'
 import { H1Session } from './http/h1.ts'
 import { HashKey } from './http/hash-key.ts'
 import { turnAway } from './http/turn-away.ts'
 import type { ProxyEngine } from './http-proxy/engine.ts'
-import { Listener, type ListenerTls } from './listener.ts'
+import { Listener } from './listener.ts'
 import { ProxyAcceptor } from './proxy-protocol/acceptor.ts'
 import { RetryBudget } from './retry-budget.ts'
 import { TcpSession } from './tcp/session.ts'
@@ -143,6 +144,10 @@ export class StreamDatapath implements Datapath {
     else new TcpSession(this.#context, wire, ended).start()
   }
 
+  secure(tls: TlsView): void {
+    if (this.#tls !== null) this.#tls.contexts = new ServerContexts(tls)
+  }
+
   async drain(): Promise<void> {
     this.#context.draining = true
     this.#shut()
@@ -178,9 +183,8 @@ export class StreamDatapath implements Datapath {
 
 function listenerTls({ tls, protocol, timeouts }: ServiceView): ListenerTls | null {
   if (tls === null) return null
-  const { credentials, minVersion, ticketKeys } = tls
   return {
-    context: createServerContext(credentials, { minVersion, ticketKeys }),
+    contexts: new ServerContexts(tls),
     protocol: protocol === 'https' ? 'https' : 'tls',
     timeoutMs: timeouts.handshake,
   }

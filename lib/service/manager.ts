@@ -3,9 +3,9 @@ import { availableParallelism } from 'node:os'
 import { setFlagsFromString } from 'node:v8'
 import { Board, newBindings, RowBook, sharedTime } from '../board/index.ts'
 import type { Config, OutliersConfig, PoolConfig, ServiceConfig } from '../config/index.ts'
-import { BalancerError, type Clock, formatAddress, type Logger } from '../core/index.ts'
+import { type BalancerError, type Clock, formatAddress, type Logger } from '../core/index.ts'
 import type { BackendView, ListenerView, PoolView, ServiceView } from '../datapaths/index.ts'
-import { type Credentials, loadCredentials, newTicketKeys } from '../tls/index.ts'
+import type { CertificateStore } from '../tls/index.ts'
 import { AffinityPlan, usesTable } from './affinity.ts'
 import { spreadOf } from './drain.ts'
 import { Leftovers } from './leftovers.ts'
@@ -17,6 +17,7 @@ import { OverloadWatch } from './overload.ts'
 import { membersOf, poolsOf, sizeOf } from './pools.ts'
 import { type Claim, claimPort } from './ports.ts'
 import { type Entry, entryOf, NOTHING, probedOf, type Recalled, type SavedBackend, type Snapshot } from './saved.ts'
+import { Security } from './security.ts'
 import { Threads } from './threads.ts'
 import { BackendTracker, type StateChange } from './tracker.ts'
 
@@ -39,7 +40,8 @@ export interface RunningService {
   readonly config: ServiceConfig
   readonly view: ServiceView
   readonly trackers: readonly BackendTracker[]
-  readonly credentials: Credentials | null
+  /** null: it does not end TLS. */
+  readonly certificates: CertificateStore | null
   readonly outliers: readonly OutlierWatch[]
 }
 
@@ -49,6 +51,7 @@ export class Manager {
   readonly #options: ManagerOptions
   readonly #rows = new RowBook()
   readonly #affinity: AffinityPlan
+  readonly #security: Security
   readonly #services = new Map<string, RunningService>()
   readonly #listeners = new Set<(change: StateChange) => void>()
   #threads: Threads | null = null
@@ -69,6 +72,7 @@ export class Manager {
     const count = threads === 'auto' ? Math.min(availableParallelism(), 32) : threads
     this.board = new Board(count, undefined, newBindings(affinity.maxEntries))
     this.#affinity = new AffinityPlan(options.stateFolder, options.log)
+    this.#security = new Security({ log: options.log, threads: () => this.#threads })
     this.startedAt = options.clock.wall()
     setFlagsFromString('--expose-gc') // for threads that start from now on: see `collect`
     const { stateFile } = options.config.appliance
@@ -126,11 +130,11 @@ export class Manager {
     }
     const operator = this.#newOperator()
     this.#operator = operator
-    const views = [...this.#services.values()].map((service) => service.view)
     this.#threads = new Threads({
       board: this.board,
       accessLog: config.accessLog,
-      services: views,
+      services: () =>
+        [...this.#services.values()].map(({ name, view }) => ({ ...view, tls: this.#security.viewOf(name) })),
       gates: () => operator.gates(),
       clock,
       log,
@@ -154,6 +158,7 @@ export class Manager {
       throw error
     }
     this.#overload.start()
+    this.#security.start()
     this.#memory.start(() => this.#snapshot())
   }
 
@@ -246,6 +251,7 @@ export class Manager {
   async stop(): Promise<void> {
     this.#draining = true
     this.#overload.stop()
+    this.#security.stop()
     await this.#memory.stop()
     this.#stopTrackers()
     await this.#threads?.stop()
@@ -265,9 +271,7 @@ export class Manager {
   ): Promise<RunningService> {
     const { clock, log } = this.#options
     const row = this.#rows.row('service', name)
-    const certificate = service.tls?.certificates[0]
-    const credentials = certificate === undefined ? null : await credentialsOf(name, certificate)
-    for (const warning of credentials?.warnings ?? []) log.warn({ service: name }, warning)
+    const tls = service.tls === undefined ? null : await this.#security.prepare(name, service.tls)
     const listeners: ListenerView[] = []
     for (const { host, first, last } of service.listen) {
       for (let port = first; port <= last; port++) {
@@ -352,12 +356,9 @@ export class Manager {
       http: service.http,
       filters: service.filters,
       retries: service.retries,
-      tls:
-        credentials === null
-          ? null
-          : { credentials, minVersion: service.tls?.minVersion ?? 'TLSv1.2', ticketKeys: newTicketKeys() },
+      tls: tls?.view ?? null,
     }
-    return { name, config: service, view, trackers, credentials, outliers }
+    return { name, config: service, view, trackers, certificates: tls?.certificates ?? null, outliers }
   }
 
   #watch(
@@ -385,13 +386,4 @@ function entriesOf(config: Config): Map<string, Entry> {
       for (const { backend, health } of membersOf(pool))
         entries.set(`${name}/${backend.name}`, { config: entryOf(backend), probed: probedOf(backend, health) })
   return entries
-}
-
-async function credentialsOf(name: string, certificate: { cert: string; key: string }): Promise<Credentials> {
-  try {
-    return await loadCredentials(certificate)
-  } catch (error) {
-    if (!(error instanceof BalancerError)) throw error
-    throw new BalancerError(error.code, `service ${name}: ${error.message}`, { cause: error })
-  }
 }

@@ -1,6 +1,7 @@
 /** What control thread and data threads say to each other. State goes over the board; these are the rare rest. */
 import type { AccessLogConfig } from '../config/index.ts'
 import type { ServiceGate, ServiceView } from '../datapaths/index.ts'
+import type { TlsView } from '../tls/index.ts'
 
 /** Given to a data thread when it starts. */
 export interface ThreadStart {
@@ -20,6 +21,8 @@ export type Request =
   | { readonly type: 'admit'; readonly service: string; readonly gate: ServiceGate }
   /** End flows, spread over `spreadMs`. */
   | { readonly type: 'cut'; readonly service: string; readonly backend: string | null; readonly spreadMs: number }
+  /** Other certificates for handshakes from now on. */
+  | { readonly type: 'secure'; readonly service: string; readonly tls: TlsView }
   /** When did the oldest flow begin? ms since the epoch, null: there is none. */
   | { readonly type: 'oldest'; readonly service: string; readonly backend: string | null }
 

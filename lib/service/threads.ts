@@ -21,7 +21,8 @@ const ANSWER_MS = 10_000 // a thread that is silent for so long hangs; what was 
 export interface ThreadsOptions {
   readonly board: Board
   readonly accessLog: AccessLogConfig
-  readonly services: readonly ServiceView[]
+  /** As they are when a thread starts. */
+  readonly services: () => readonly ServiceView[]
   /** Services that don't let everybody in at present, by name. */
   readonly gates: () => Readonly<Record<string, ServiceGate>>
   readonly clock: Clock
@@ -169,7 +170,7 @@ export class Threads {
     const { board, accessLog, services, clock, log } = this.#options
     const { buffer, bindings, threads } = board
     const shared = { board: buffer, bindings: bindings.buffer, threads, thread }
-    const workerData: ThreadStart = { ...shared, accessLog, services, gates: this.#options.gates() }
+    const workerData: ThreadStart = { ...shared, accessLog, services: services(), gates: this.#options.gates() }
     const worker = new Worker(ENTRY, { workerData, name: `data-${thread}`, env: ENV })
     const exited = new Promise<void>((resolve) => worker.once('exit', () => resolve()))
     const utilisation = new Utilisation(worker.performance)

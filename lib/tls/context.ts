@@ -1,13 +1,15 @@
 /** Turns credentials into what a TLS listener needs: a secure context, and the options of each socket. */
-import { constants, randomBytes } from 'node:crypto'
+import { constants, createHash } from 'node:crypto'
 import { createSecureContext, type SecureContext, type TLSSocketOptions } from 'node:tls'
 import type { Credentials } from './credentials.ts'
 
 export interface ServerContextOptions {
   /** Oldest protocol version accepted. Default: TLSv1.2. */
   readonly minVersion?: 'TLSv1.2' | 'TLSv1.3'
-  /** From `newTicketKeys`, the same in every data thread, so that a session resumes in whichever thread the kernel picks. */
+  /** The same in every data thread, so that a session resumes in whichever thread the kernel picks. 48 bytes. */
   readonly ticketKeys?: Uint8Array
+  /** Sessions made under another one never resume. Default: ''. */
+  readonly scope?: string
 }
 
 // Mozilla's intermediate profile without DHE: every suite is an AEAD with forward secrecy, so no CBC padding to get wrong.
@@ -30,25 +32,29 @@ const SECURE_OPTIONS =
   constants.SSL_OP_CIPHER_SERVER_PREFERENCE |
   constants.SSL_OP_PRIORITIZE_CHACHA
 
-const TICKET_KEY_BYTES = 48 // name, HMAC key and AES key, 16 bytes each
+type Pair = Pick<Credentials, 'cert' | 'key' | 'fingerprint256'>
 
-export const newTicketKeys = (): Uint8Array => randomBytes(TICKET_KEY_BYTES)
-
-/** One per certificate and data thread; the sockets of a listener share it. Throws what OpenSSL says. */
-export function createServerContext(
-  credentials: Pick<Credentials, 'cert' | 'key' | 'fingerprint256'>,
-  options: ServerContextOptions = {},
-): SecureContext {
+/**
+ * The sockets of a listener whose clients ask for the same names share it. Of several certificates, one for each type of key,
+ * OpenSSL takes the one that the client can verify. Throws what OpenSSL says.
+ */
+export function createServerContext(pairs: readonly Pair[], options: ServerContextOptions = {}): SecureContext {
   return createSecureContext({
-    cert: credentials.cert,
-    key: credentials.key,
+    cert: pairs.map(({ cert }) => cert),
+    key: pairs.map(({ key }) => key),
     minVersion: options.minVersion ?? 'TLSv1.2',
     ciphers: CIPHERS,
     secureOptions: SECURE_OPTIONS,
-    // A session made under one certificate never resumes under another. At most 32 bytes.
-    sessionIdContext: credentials.fingerprint256.replaceAll(':', '').slice(0, 32),
+    sessionIdContext: sessionScope(pairs, options.scope ?? ''),
     ...(options.ticketKeys === undefined ? {} : { ticketKeys: Buffer.from(options.ticketKeys) }),
   })
+}
+
+/** A session made under other certificates, or for another service, never resumes. OpenSSL takes 32 bytes. */
+function sessionScope(pairs: readonly Pair[], scope: string): string {
+  const hash = createHash('sha256').update(scope)
+  for (const { fingerprint256 } of pairs) hash.update('\0').update(fingerprint256)
+  return hash.digest('hex').slice(0, 32)
 }
 
 /**

@@ -1,4 +1,10 @@
 /** TLS as the other folders see it: credentials from files, server contexts, certificates for development. */
-export { createServerContext, newTicketKeys, type ServerContextOptions, serverOptions } from './context.ts'
-export { type Credentials, loadCredentials } from './credentials.ts'
+export { HelloReader } from './client-hello.ts'
+export { createServerContext, type ServerContextOptions, serverOptions } from './context.ts'
+export { ServerContexts } from './contexts.ts'
+export { type CertificateFiles, type Credentials, loadCredentials } from './credentials.ts'
 export { type DevelopmentCertificate, type DevelopmentOptions, ensureDevelopmentCertificate } from './development.ts'
+export { Cursor, HandshakeReader } from './records.ts'
+export { CertificateStore, type Finding, type StoredCertificate } from './store.ts'
+export { newTicketKeys } from './tickets.ts'
+export type { TlsView } from './view.ts'

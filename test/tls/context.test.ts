@@ -15,7 +15,7 @@ const files = await writeAll(t.testdir({}), {
   'root.pem': root.cert,
 })
 const credentials = await loadCredentials({ cert: files['chain.pem'], key: files['leaf.key'] })
-const context = createServerContext(credentials)
+const context = createServerContext([credentials])
 
 t.test('TLS 1.2 and 1.3 are spoken, with suites that are AEADs', async (t) => {
   const port = await serve(t, [context])
@@ -42,7 +42,7 @@ t.test('older versions and weaker suites are refused', async (t) => {
 })
 
 t.test('minVersion TLSv1.3 refuses TLS 1.2', async (t) => {
-  const port = await serve(t, [createServerContext(credentials, { minVersion: 'TLSv1.3' })])
+  const port = await serve(t, [createServerContext([credentials], { minVersion: 'TLSv1.3' })])
   await t.rejects(handshake(t, port, root.cert, { maxVersion: 'TLSv1.2' }), { code: /^ERR_SSL_/ })
   t.equal((await handshake(t, port, root.cert)).getProtocol(), 'TLSv1.3')
 })
@@ -108,9 +108,9 @@ async function resumes(t: Test, contexts: Parameters<typeof serve>[1], version: 
 for (const version of ['TLSv1.2', 'TLSv1.3'] as const) {
   t.test(`${version}: a session resumes in another thread's context when the ticket keys are shared`, async (t) => {
     const ticketKeys = newTicketKeys()
-    const shared = () => createServerContext(credentials, { ticketKeys })
+    const shared = () => createServerContext([credentials], { ticketKeys })
     t.equal(await resumes(t, [shared(), shared()], version), true)
-    t.equal(await resumes(t, [createServerContext(credentials), createServerContext(credentials)], version), false)
+    t.equal(await resumes(t, [createServerContext([credentials]), createServerContext([credentials])], version), false)
   })
 }
 
@@ -122,7 +122,7 @@ t.test('a session never resumes under another certificate, shared ticket keys or
   })
   const ticketKeys = newTicketKeys()
   const contexts = [credentials, await loadCredentials({ cert, key })].map((c) =>
-    createServerContext(c, { ticketKeys }),
+    createServerContext([c], { ticketKeys }),
   )
   const port = await serve(t, contexts)
   const ca = root.cert + other.root.cert

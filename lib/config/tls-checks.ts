@@ -1,0 +1,49 @@
+/** The rules that join options of TLS. */
+import type { Place } from './source.ts'
+import { child, type Entry, itemsOf, type Tree, textOf } from './tree.ts'
+
+interface Found {
+  readonly at: Place
+  readonly path: readonly (string | number)[]
+  readonly message: string
+}
+
+export function checkTls({ at, value: service }: Entry): Found[] {
+  const protocol = textOf(child(service, 'protocol'))
+  const tls = service.kind === 'map' ? service.entries.get('tls') : undefined
+  if ((protocol === 'tls' || protocol === 'https') && tls === undefined)
+    return [{ at, path: ['tls'], message: `is missing: protocol ${protocol} needs tls.certificates` }]
+  if (tls === undefined) return []
+  const meant = new Map([
+    ['tcp', '; did you mean tls?'],
+    ['http', '; did you mean https?'],
+    ['udp', ''],
+  ]).get(protocol ?? '')
+  if (meant !== undefined) return [{ at: tls.at, path: ['tls'], message: `protocol ${protocol} has no tls${meant}` }]
+  return itemsOf(child(tls.value, 'certificates')).flatMap((row, i) =>
+    checkCertificate(row).map((found) => ({ ...found, path: ['tls', 'certificates', i, ...found.path] })),
+  )
+}
+
+/** Either PEM files or a PKCS#12 file, and one way to tell the passphrase. */
+function checkCertificate(row: Tree): Found[] {
+  if (row.kind !== 'map') return []
+  const of = (key: string) => row.entries.get(key)
+  const missing = (key: string, message: string): Found => ({ at: row.at, path: [key], message })
+  const found: Found[] = []
+  const pfx = of('pfx')
+  if (pfx === undefined) {
+    if (of('cert') === undefined)
+      found.push(missing('cert', 'is missing: name the PEM file with the certificate, or give pfx'))
+    if (of('key') === undefined) found.push(missing('key', 'is missing: name the PEM file with the private key'))
+  }
+  for (const key of ['cert', 'key']) {
+    const entry = of(key)
+    if (pfx !== undefined && entry !== undefined)
+      found.push({ at: entry.at, path: [key], message: 'is in the pfx already; give one of them' })
+  }
+  const second = of('passphraseFile')
+  if (second !== undefined && of('passphrase') !== undefined)
+    found.push({ at: second.at, path: ['passphraseFile'], message: 'stands beside passphrase; give one of them' })
+  return found
+}

@@ -1,0 +1,137 @@
+/** One TLS handshake with a client: ends with a socket or with null, once. */
+import type { Socket } from 'node:net'
+import { type SecureContext, TLSSocket } from 'node:tls'
+import type { HandshakeFailure, ServiceCell } from '../board/index.ts'
+import { codeOf, Deadline, type DeadlineOwner, type DeadlineWheel } from '../core/index.ts'
+import { HelloReader, type ServerContexts, serverOptions } from '../tls/index.ts'
+
+/** What the handshakes of a service need. */
+export interface ListenerTls {
+  /** Replaced whole when certificates change; a handshake keeps those that it began with. */
+  contexts: ServerContexts
+  readonly protocol: 'tls' | 'https'
+  readonly timeoutMs: number
+}
+
+/** A fatal alert `unrecognized_name` in a record of its own (RFC 6066 §3), for a client that has not heard of us yet. */
+const UNRECOGNIZED_NAME = Buffer.from([21, 3, 3, 0, 2, 2, 112])
+
+export class Handshake implements DeadlineOwner {
+  readonly #raw: Socket
+  readonly #tls: ListenerTls
+  readonly #contexts: ServerContexts
+  readonly #deadline: Deadline
+  readonly #cell: ServiceCell
+  readonly #done: (socket: TLSSocket | null) => void
+  #context: SecureContext | null = null
+  #socket: TLSSocket | null = null
+  #settled = false
+
+  constructor(
+    raw: Socket,
+    tls: ListenerTls,
+    { cell, wheel }: { cell: ServiceCell; wheel: DeadlineWheel },
+    done: (socket: TLSSocket | null) => void,
+  ) {
+    this.#raw = raw
+    this.#tls = tls
+    this.#contexts = tls.contexts
+    this.#cell = cell
+    this.#done = done
+    raw.on('error', () => this.fail('closed'))
+    raw.on('close', () => this.fail('closed'))
+    this.#deadline = new Deadline(wheel, this)
+    this.#deadline.set(tls.timeoutMs)
+  }
+
+  start(): void {
+    if (this.#contexts.single) this.#shake('')
+    else this.#peek()
+  }
+
+  onDeadline(): void {
+    this.fail('timeout')
+  }
+
+  fail(reason: HandshakeFailure | null): void {
+    if (this.#settled) return
+    this.#settled = true
+    this.#deadline.release()
+    if (reason !== null) this.#cell.handshakeFailure(reason)
+    this.#socket?.destroy()
+    this.#raw.destroy()
+    this.#done(null)
+  }
+
+  /**
+   * Reads the client's first message, which says the name. OpenSSL would tell it too late: it looks at the session to be resumed
+   * before it asks for the certificate, and would take one that was made under another name.
+   */
+  #peek(): void {
+    const raw = this.#raw
+    const reader = new HelloReader()
+    const pieces: Buffer[] = []
+    const onEnd = (): void => this.fail('closed')
+    const onData = (bytes: Buffer): void => {
+      pieces.push(bytes)
+      const name = reader.push(bytes)
+      if (name === null || this.#settled) return
+      raw.off('data', onData)
+      raw.off('end', onEnd)
+      raw.pause()
+      raw.unshift(pieces.length === 1 ? bytes : Buffer.concat(pieces))
+      this.#shake(name)
+    }
+    raw.on('data', onData)
+    raw.once('end', onEnd)
+    raw.resume()
+  }
+
+  #shake(name: string): void {
+    this.#context = this.#contextFor(name)
+    if (this.#context === null) return this.#refuseName()
+    const socket = new TLSSocket(this.#raw, serverOptions(this.#context, this.#tls.protocol))
+    this.#socket = socket
+    socket.on('error', (error) => this.fail(codeOf(error).startsWith('ERR_SSL') ? 'protocol' : 'closed'))
+    socket.on('_tlsError', () => this.fail('protocol')) // what a server's socket says of a failed handshake
+    socket.on('end', () => this.fail('closed')) // a half-open client can't finish a handshake
+    socket.on('close', () => this.fail('closed'))
+    socket.once('secure', () => this.#secure(socket))
+  }
+
+  /** null: nothing is to be served under that name. */
+  #contextFor(name: string): SecureContext | null {
+    try {
+      return this.#contexts.find(name)
+    } catch {
+      return null // OpenSSL refuses what it took when it was checked: no memory
+    }
+  }
+
+  #refuseName(): void {
+    const raw = this.#raw
+    if (this.#settled) return
+    this.#settled = true
+    this.#deadline.release()
+    this.#cell.handshakeFailure('name')
+    raw.on('error', () => {}) // it is of no interest any more
+    raw.end(UNRECOGNIZED_NAME, () => raw.destroy())
+    this.#done(null)
+  }
+
+  #secure(socket: TLSSocket): void {
+    if (this.#settled) return
+    // The name that OpenSSL has read is looked at again: a second ClientHello may have told another one.
+    if (!this.#contexts.single && this.#contextFor(nameOf(socket)) !== this.#context) return this.fail('name')
+    this.#settled = true
+    this.#deadline.release()
+    this.#cell.handshake(socket.getProtocol() ?? '', socket.isSessionReused())
+    this.#done(socket)
+  }
+}
+
+/** What the client asked for. The types leave out that it is `false` without a name. */
+function nameOf({ servername }: TLSSocket): string {
+  const name: unknown = servername
+  return typeof name === 'string' ? name.toLowerCase() : ''
+}

@@ -1,0 +1,89 @@
+/** The TLS of all services on the control thread: loads certificates, watches their files, and tells the data threads. */
+import type { ServiceConfig } from '../config/index.ts'
+import { BalancerError, type Logger, messageOf } from '../core/index.ts'
+import { CertificateStore, newTicketKeys, type TlsView } from '../tls/index.ts'
+import type { Threads } from './threads.ts'
+
+type TlsConfig = NonNullable<ServiceConfig['tls']>
+
+const LOOK_MS = 600 // a change is seen at one look and read at the next: taken up within 2 s
+
+export interface SecurityOptions {
+  readonly log: Logger
+  readonly threads: () => Pick<Threads, 'ask'> | null
+}
+
+export interface SecureService {
+  readonly certificates: CertificateStore
+  /** As it is when a data thread starts. */
+  readonly view: TlsView
+}
+
+export class Security {
+  readonly #options: SecurityOptions
+  readonly #services = new Map<string, SecureService & { readonly config: TlsConfig }>()
+  readonly #ticketKeys = newTicketKeys()
+  #timer: NodeJS.Timeout | null = null
+  #stopped = false
+
+  constructor(options: SecurityOptions) {
+    this.#options = options
+  }
+
+  /** @throws BalancerError TLS_CERTIFICATE, naming the service */
+  async prepare(name: string, config: TlsConfig): Promise<SecureService> {
+    const certificates = await namingService(name, CertificateStore.load(config.certificates))
+    for (const { credentials } of certificates.certificates)
+      for (const warning of credentials.warnings) this.#options.log.warn({ service: name }, warning)
+    const service = { certificates, config, view: this.#view(name, config, certificates) }
+    this.#services.set(name, service)
+    return service
+  }
+
+  viewOf(name: string): TlsView | null {
+    return this.#services.get(name)?.view ?? null
+  }
+
+  start(): void {
+    const again = (): void => {
+      if (this.#stopped) return
+      this.#timer = setTimeout(() => void this.#look().then(again), LOOK_MS)
+    }
+    again()
+  }
+
+  stop(): void {
+    this.#stopped = true
+    if (this.#timer !== null) clearTimeout(this.#timer)
+  }
+
+  async #look(): Promise<void> {
+    for (const [name, service] of [...this.#services]) {
+      const { log, threads } = this.#options
+      try {
+        const { changed, findings } = await service.certificates.look()
+        for (const { level, message } of findings) log[level]({ service: name }, message)
+        if (!changed || this.#stopped) continue
+        const tls = this.#view(name, service.config, service.certificates)
+        this.#services.set(name, { ...service, view: tls })
+        await threads()?.ask({ type: 'secure', service: name, tls })
+      } catch (error) {
+        log.error({ service: name }, `certificates could not be taken up: ${messageOf(error)}`)
+      }
+    }
+  }
+
+  #view(name: string, { strictSni, minVersion }: TlsConfig, { certificates }: CertificateStore): TlsView {
+    const credentials = certificates.map((row) => row.credentials)
+    return { scope: name, credentials, strictSni, minVersion, ticketKeys: this.#ticketKeys }
+  }
+}
+
+async function namingService<T>(name: string, loading: Promise<T>): Promise<T> {
+  try {
+    return await loading
+  } catch (error) {
+    if (!(error instanceof BalancerError)) throw error
+    throw new BalancerError(error.code, `service ${name}: ${error.message}`, { cause: error })
+  }
+}

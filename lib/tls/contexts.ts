@@ -1,0 +1,43 @@
+/** The secure contexts of one service in one data thread, found by the name that a client asks for. */
+import type { SecureContext } from 'node:tls'
+import { createServerContext } from './context.ts'
+import type { Credentials } from './credentials.ts'
+import { NameTable } from './names.ts'
+import type { TlsView } from './view.ts'
+
+export class ServerContexts {
+  /** Every client gets the same: nobody need look at what it asks for. */
+  readonly single: boolean
+  readonly #view: TlsView
+  readonly #names: NameTable
+  readonly #default: SecureContext
+  /** By the indexes of their certificates. Made when they are first asked for: a service may have hundreds. */
+  readonly #contexts = new Map<string, SecureContext>()
+
+  /** Throws what OpenSSL says of the default certificate. */
+  constructor(view: TlsView) {
+    this.#view = view
+    this.#names = new NameTable(view.credentials)
+    this.#default = this.#contextOf(this.#names.default)
+    this.single = !view.strictSni && view.credentials.length === this.#names.default.length
+  }
+
+  /** `name` in lower case, '' for none. null: the client is to be refused. */
+  find(name: string): SecureContext | null {
+    const found = this.#names.find(name)
+    if (found !== null) return this.#contextOf(found)
+    return this.#view.strictSni ? null : this.#default
+  }
+
+  #contextOf(indexes: readonly number[]): SecureContext {
+    const key = indexes.join()
+    let context = this.#contexts.get(key)
+    if (context === undefined) {
+      const { credentials, minVersion, ticketKeys, scope } = this.#view
+      const pairs = indexes.map((i) => credentials[i] as Credentials)
+      context = createServerContext(pairs, { minVersion, ticketKeys, scope })
+      this.#contexts.set(key, context)
+    }
+    return context
+  }
+}
