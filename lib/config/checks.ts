@@ -8,7 +8,7 @@ import { canonicalHost, checkListeners } from './listeners.ts'
 import { nearest } from './nearest.ts'
 import { checkProbe, idleProbeOptions } from './probe-checks.ts'
 import type { Finding, Place } from './source.ts'
-import { checkTls } from './tls-checks.ts'
+import { checkTls, warnOfTls } from './tls-checks.ts'
 import { child, type Entry, itemsOf, type Tree, textOf } from './tree.ts'
 
 const MAX_SERVICES = 4096 // rows of the board
@@ -233,6 +233,8 @@ export function warn(root: Tree): Finding[] {
     for (const [pool, at] of poolsOf(service))
       for (const { path, message } of idlePoolOptions(pool))
         if (at.length === 0 || below(pool, path) !== below(service, path)) idle([...at, ...path], message)
+    for (const { at, path, message } of warnOfTls(service))
+      findings.push({ at, path: ['virtualServices', name, ...path], message })
     const proxyProtocol = child(service, 'proxyProtocol')
     if ((textOf(child(proxyProtocol, 'accept')) ?? 'off') === 'off')
       for (const key of ['from', 'timeout']) idle(['proxyProtocol', key], 'has no effect while accept is off')

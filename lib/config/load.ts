@@ -90,6 +90,8 @@ function withAbsolutePaths(config: Config, root: Tree): Config {
   const absolute = (file: string, path: Path) => resolve(locate(root, path).tree.at.source.folder, file)
   const { stateFile } = config.appliance
   if (stateFile !== 'off') config.appliance.stateFile = absolute(stateFile, ['appliance', 'stateFile'])
+  const { tickets } = config.appliance
+  if (tickets.file !== undefined) tickets.file = absolute(tickets.file, ['appliance', 'tickets', 'file'])
   const { path: log } = config.accessLog
   if (log !== 'stdout') config.accessLog.path = absolute(log, ['accessLog', 'path'])
   for (const [name, service] of Object.entries(config.virtualServices)) {

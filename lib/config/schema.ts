@@ -11,7 +11,7 @@ import { filtersShape, pathsShape, poolsShape, routesShape, sorryShape } from '.
 import { health } from './health.ts'
 import { limits, overload } from './limits.ts'
 import { backendAddress, cidr, duration, listenAddress, percentage, size } from './scalars.ts'
-import { tls } from './tls.ts'
+import { tickets, tls } from './tls.ts'
 
 /** A key that is part of the contract and refused until its feature is built. */
 const later = (what: string) =>
@@ -338,6 +338,7 @@ export const configSchema = z.strictObject({
         .prefault({})
         .describe('What SIGTERM does to flows.'),
       affinity: bindings,
+      tickets,
       overload: overload
         .prefault({})
         .describe('When new connections are refused because memory or descriptors run short.'),

@@ -47,3 +47,14 @@ function checkCertificate(row: Tree): Found[] {
     found.push({ at: second.at, path: ['passphraseFile'], message: 'stands beside passphrase; give one of them' })
   return found
 }
+
+/** Suites with CBC are allowed, and weak. */
+export function warnOfTls(service: Tree): Found[] {
+  const ciphers = child(child(service, 'tls'), 'ciphers')
+  return itemsOf(ciphers).flatMap((suite, i) => {
+    const name = textOf(suite) ?? ''
+    if (!name.startsWith('ECDHE-') || /GCM|POLY1305|CCM/.test(name)) return []
+    const message = `${name} encrypts with CBC, whose padding has been attacked time and again; prefer one with GCM`
+    return [{ at: suite.at, path: ['tls', 'ciphers', i], message }]
+  })
+}

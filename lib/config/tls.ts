@@ -1,5 +1,7 @@
 /** Declares how TLS of clients is ended: certificates and protocol. */
+import { createSecureContext, getCiphers } from 'node:tls'
 import { z } from 'zod'
+import { duration } from './scalars.ts'
 
 const file = (what: string) => z.string().min(1).max(4096).describe(what)
 
@@ -17,6 +19,45 @@ const certificate = z.strictObject({
   passphraseFile: file('A file whose first line is the passphrase.').optional(),
 })
 
+const SUITES: ReadonlySet<string> = new Set(getCiphers().map((name) => name.toUpperCase()))
+
+const suite = z.string().superRefine((name, context) => {
+  if (!/^(?:TLS_|ECDHE-)/.test(name))
+    context.addIssue({ code: 'custom', message: `${name} has no forward secrecy; suites begin with TLS_ or ECDHE-` })
+  else if (!SUITES.has(name)) context.addIssue({ code: 'custom', message: `${name} is not a suite that OpenSSL knows` })
+})
+
+const curve = z.string().superRefine((name, context) => {
+  if (!/^[A-Za-z0-9-]{1,32}$/.test(name) || !hasCurve(name))
+    context.addIssue({
+      code: 'custom',
+      message: `${name} is not a group that this runtime knows; write X25519 or P-256`,
+    })
+})
+
+function hasCurve(name: string): boolean {
+  try {
+    createSecureContext({ ecdhCurve: name })
+    return true
+  } catch {
+    return false
+  }
+}
+
+/** The keys of tickets, for all services. */
+export const tickets = z
+  .strictObject({
+    rotate: duration({ min: '10s' })
+      .prefault('12h')
+      .describe('How long new tickets are made with one key. The previous two are still accepted.'),
+    file: file(
+      'A file with the keys, for several appliances that share sessions: one per line, `openssl rand -base64 32`. The first makes ' +
+        'new tickets, all are accepted. It is read anew when it changes. Default: keys are made here.',
+    ).optional(),
+  })
+  .prefault({})
+  .describe('Keys of the tickets that TLS sessions are resumed by.')
+
 export const tls = z.strictObject({
   certificates: z
     .array(certificate)
@@ -29,7 +70,35 @@ export const tls = z.strictObject({
     .describe(
       'Refuse clients that ask for no name, or for one that no certificate has, in place of serving the first.',
     ),
-  minVersion: z.enum(['TLSv1.2', 'TLSv1.3']).default('TLSv1.2').describe('Oldest protocol version accepted.'),
+  profile: z
+    .enum(['modern', 'intermediate'])
+    .default('intermediate')
+    .describe(
+      "Mozilla's profiles. `modern`: TLS 1.3 alone. `intermediate`: TLS 1.2 too, with suites that are AEADs with forward secrecy.",
+    ),
+  minVersion: z
+    .enum(['TLSv1.2', 'TLSv1.3'])
+    .optional()
+    .describe("Oldest protocol version accepted. Default: the profile's."),
+  ciphers: z
+    .array(suite)
+    .min(1)
+    .max(32)
+    .optional()
+    .describe(
+      "Cipher suites in the order of preference, in OpenSSL's names. Those of a version that none is named of stay as they are. " +
+        "Default: the profile's.",
+    ),
+  curves: z
+    .array(curve)
+    .min(1)
+    .max(16)
+    .optional()
+    .describe('Groups for the key exchange. Default: X25519MLKEM768 where the runtime has it, X25519, P-256, P-384.'),
+  tickets: z
+    .boolean()
+    .default(true)
+    .describe('Let clients resume sessions by tickets; `appliance.tickets` says how their keys change.'),
 })
 
 export type TlsConfig = z.output<typeof tls>

@@ -9,8 +9,41 @@ import { HelloReader, type ServerContexts, serverOptions } from '../tls/index.ts
 export interface ListenerTls {
   /** Replaced whole when certificates change; a handshake keeps those that it began with. */
   contexts: ServerContexts
+  /** Those of all listeners of the service. */
+  readonly slots: HandshakeSlots
   readonly protocol: 'tls' | 'https'
   readonly timeoutMs: number
+}
+
+/** How many handshakes of a service are under way at once in this thread. Those beyond wait, unread, until their time is up. */
+export class HandshakeSlots {
+  #free: number
+  readonly #waiting = new Set<Handshake>()
+
+  /** @param most 0: no limit */
+  constructor(most: number) {
+    this.#free = most === 0 ? Number.POSITIVE_INFINITY : most
+  }
+
+  /** False: it waits, and begins later. */
+  take(handshake: Handshake): boolean {
+    if (this.#free > 0) {
+      this.#free--
+      return true
+    }
+    this.#waiting.add(handshake)
+    return false
+  }
+
+  give(handshake: Handshake, begun: boolean): void {
+    if (!begun) return void this.#waiting.delete(handshake)
+    const [next] = this.#waiting
+    if (next === undefined) this.#free++
+    else {
+      this.#waiting.delete(next)
+      next.begin()
+    }
+  }
 }
 
 /** A fatal alert `unrecognized_name` in a record of its own (RFC 6066 §3), for a client that has not heard of us yet. */
@@ -26,6 +59,7 @@ export class Handshake implements DeadlineOwner {
   #context: SecureContext | null = null
   #socket: TLSSocket | null = null
   #settled = false
+  #begun = false
 
   constructor(
     raw: Socket,
@@ -45,6 +79,12 @@ export class Handshake implements DeadlineOwner {
   }
 
   start(): void {
+    if (this.#tls.slots.take(this)) this.begin()
+  }
+
+  /** Its slot is there. */
+  begin(): void {
+    this.#begun = true
     if (this.#contexts.single) this.#shake('')
     else this.#peek()
   }
@@ -55,12 +95,17 @@ export class Handshake implements DeadlineOwner {
 
   fail(reason: HandshakeFailure | null): void {
     if (this.#settled) return
-    this.#settled = true
-    this.#deadline.release()
+    this.#settle()
     if (reason !== null) this.#cell.handshakeFailure(reason)
     this.#socket?.destroy()
     this.#raw.destroy()
     this.#done(null)
+  }
+
+  #settle(): void {
+    this.#settled = true
+    this.#deadline.release()
+    this.#tls.slots.give(this, this.#begun)
   }
 
   /**
@@ -111,8 +156,7 @@ export class Handshake implements DeadlineOwner {
   #refuseName(): void {
     const raw = this.#raw
     if (this.#settled) return
-    this.#settled = true
-    this.#deadline.release()
+    this.#settle()
     this.#cell.handshakeFailure('name')
     raw.on('error', () => {}) // it is of no interest any more
     raw.end(UNRECOGNIZED_NAME, () => raw.destroy())
@@ -123,8 +167,7 @@ export class Handshake implements DeadlineOwner {
     if (this.#settled) return
     // The name that OpenSSL has read is looked at again: a second ClientHello may have told another one.
     if (!this.#contexts.single && this.#contextFor(nameOf(socket)) !== this.#context) return this.fail('name')
-    this.#settled = true
-    this.#deadline.release()
+    this.#settle()
     this.#cell.handshake(socket.getProtocol() ?? '', socket.isSessionReused())
     this.#done(socket)
   }

@@ -5,7 +5,7 @@ import { BalancerError, type DeadlineWheel, type Logger, nowMs } from '../core/i
 import { policyFactory } from '../policies/index.ts'
 import { Backend, Pool } from '../pool/index.ts'
 import type { AccessLog } from '../telemetry/index.ts'
-import { ServerContexts, type TlsView } from '../tls/index.ts'
+import { ServerContexts, type TicketRing, type TlsView } from '../tls/index.ts'
 import type {
   Datapath,
   ListenerView,
@@ -18,7 +18,7 @@ import type {
 } from './contract.ts'
 import { cutAll } from './cut.ts'
 import { Gate, type Ticket } from './gate.ts'
-import type { ListenerTls } from './handshake.ts'
+import { HandshakeSlots, type ListenerTls } from './handshake.ts'
 import { HttpContext } from './http/context.ts'
 import { H1Session } from './http/h1.ts'
 import { HashKey } from './http/hash-key.ts'
@@ -40,6 +40,7 @@ export interface ThreadTools {
   readonly wheel: DeadlineWheel
   readonly accessLog: AccessLog
   readonly log: Logger
+  readonly tickets: TicketRing
 }
 
 export class StreamDatapath implements Datapath {
@@ -82,7 +83,7 @@ export class StreamDatapath implements Datapath {
     this.#http = http ? new HttpContext(context) : null
     this.#engine = this.#http === null || engine === null ? null : engine(this.#http)
     this.#context = this.#http ?? context
-    this.#tls = listenerTls(view)
+    this.#tls = listenerTls(view, tools.tickets)
   }
 
   #listener({ row, host, port }: ListenerView): Listener {
@@ -145,7 +146,7 @@ export class StreamDatapath implements Datapath {
   }
 
   secure(tls: TlsView): void {
-    if (this.#tls !== null) this.#tls.contexts = new ServerContexts(tls)
+    if (this.#tls !== null) this.#tls.contexts = new ServerContexts(tls, this.#tools.tickets)
   }
 
   async drain(): Promise<void> {
@@ -181,10 +182,11 @@ export class StreamDatapath implements Datapath {
   }
 }
 
-function listenerTls({ tls, protocol, timeouts }: ServiceView): ListenerTls | null {
+function listenerTls({ tls, protocol, timeouts, limits }: ServiceView, tickets: TicketRing): ListenerTls | null {
   if (tls === null) return null
   return {
-    contexts: new ServerContexts(tls),
+    contexts: new ServerContexts(tls, tickets),
+    slots: new HandshakeSlots(limits.handshakes),
     protocol: protocol === 'https' ? 'https' : 'tls',
     timeoutMs: timeouts.handshake,
   }

@@ -72,7 +72,12 @@ export class Manager {
     const count = threads === 'auto' ? Math.min(availableParallelism(), 32) : threads
     this.board = new Board(count, undefined, newBindings(affinity.maxEntries))
     this.#affinity = new AffinityPlan(options.stateFolder, options.log)
-    this.#security = new Security({ log: options.log, threads: () => this.#threads })
+    this.#security = new Security({
+      tickets: options.config.appliance.tickets,
+      clock: options.clock,
+      log: options.log,
+      threads: () => this.#threads,
+    })
     this.startedAt = options.clock.wall()
     setFlagsFromString('--expose-gc') // for threads that start from now on: see `collect`
     const { stateFile } = options.config.appliance
@@ -116,6 +121,7 @@ export class Manager {
   async start(): Promise<void> {
     const { config, clock, log, onHopeless } = this.#options
     const claims: Claim[] = []
+    await this.#security.load()
     this.#recalled = await this.#memory.recall(new Set(Object.keys(config.virtualServices)), entriesOf(config))
     try {
       const total = Object.values(config.virtualServices).reduce((sum, service) => sum + sizeOf(service), 0)
@@ -136,6 +142,7 @@ export class Manager {
       services: () =>
         [...this.#services.values()].map(({ name, view }) => ({ ...view, tls: this.#security.viewOf(name) })),
       gates: () => operator.gates(),
+      tickets: () => this.#security.tickets,
       clock,
       log,
       onHopeless,

@@ -1,7 +1,7 @@
 /** The TLS of all services on the control thread: loads certificates, watches their files, and tells the data threads. */
-import type { ServiceConfig } from '../config/index.ts'
-import { BalancerError, type Logger, messageOf } from '../core/index.ts'
-import { CertificateStore, newTicketKeys, type TlsView } from '../tls/index.ts'
+import type { Config, ServiceConfig } from '../config/index.ts'
+import { BalancerError, type Clock, type Logger, messageOf } from '../core/index.ts'
+import { CertificateStore, protocolOf, SecretKeeper, type TicketSecrets, type TlsView } from '../tls/index.ts'
 import type { Threads } from './threads.ts'
 
 type TlsConfig = NonNullable<ServiceConfig['tls']>
@@ -9,6 +9,8 @@ type TlsConfig = NonNullable<ServiceConfig['tls']>
 const LOOK_MS = 600 // a change is seen at one look and read at the next: taken up within 2 s
 
 export interface SecurityOptions {
+  readonly tickets: Config['appliance']['tickets']
+  readonly clock: Clock
   readonly log: Logger
   readonly threads: () => Pick<Threads, 'ask'> | null
 }
@@ -22,12 +24,24 @@ export interface SecureService {
 export class Security {
   readonly #options: SecurityOptions
   readonly #services = new Map<string, SecureService & { readonly config: TlsConfig }>()
-  readonly #ticketKeys = newTicketKeys()
+  readonly #secrets: SecretKeeper
+  #toldProblem: string | null = null
   #timer: NodeJS.Timeout | null = null
   #stopped = false
 
   constructor(options: SecurityOptions) {
     this.#options = options
+    const { tickets, clock } = options
+    this.#secrets = new SecretKeeper({ file: tickets.file ?? null, rotateMs: tickets.rotate, clock })
+  }
+
+  /** @throws BalancerError TLS_CERTIFICATE for a file with ticket keys that can't be used */
+  async load(): Promise<void> {
+    await this.#secrets.load()
+  }
+
+  get tickets(): TicketSecrets {
+    return this.#secrets.current
   }
 
   /** @throws BalancerError TLS_CERTIFICATE, naming the service */
@@ -58,6 +72,7 @@ export class Security {
   }
 
   async #look(): Promise<void> {
+    await this.#lookAtSecrets()
     for (const [name, service] of [...this.#services]) {
       const { log, threads } = this.#options
       try {
@@ -73,9 +88,24 @@ export class Security {
     }
   }
 
-  #view(name: string, { strictSni, minVersion }: TlsConfig, { certificates }: CertificateStore): TlsView {
+  /** Every thread accepts the new secret before any makes tickets with it. */
+  async #lookAtSecrets(): Promise<void> {
+    const { log, threads } = this.#options
+    try {
+      const steps = await this.#secrets.look()
+      for (const tickets of steps ?? []) await threads()?.ask({ type: 'tickets', tickets })
+      const { problem } = this.#secrets
+      if (problem !== null && problem !== this.#toldProblem) log.warn(`${problem}; the keys before are kept`)
+      this.#toldProblem = problem
+    } catch (error) {
+      log.error(`ticket keys could not be taken up: ${messageOf(error)}`)
+    }
+  }
+
+  #view(name: string, config: TlsConfig, { certificates }: CertificateStore): TlsView {
     const credentials = certificates.map((row) => row.credentials)
-    return { scope: name, credentials, strictSni, minVersion, ticketKeys: this.#ticketKeys }
+    const { strictSni, tickets } = config
+    return { scope: name, credentials, strictSni, protocol: protocolOf(config), tickets }
   }
 }
 

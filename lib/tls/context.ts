@@ -2,28 +2,19 @@
 import { constants, createHash } from 'node:crypto'
 import { createSecureContext, type SecureContext, type TLSSocketOptions } from 'node:tls'
 import type { Credentials } from './credentials.ts'
+import { type Protocol, protocolOf } from './protocol.ts'
+import { type TicketRing, useTickets } from './tickets.ts'
 
 export interface ServerContextOptions {
-  /** Oldest protocol version accepted. Default: TLSv1.2. */
-  readonly minVersion?: 'TLSv1.2' | 'TLSv1.3'
-  /** The same in every data thread, so that a session resumes in whichever thread the kernel picks. 48 bytes. */
-  readonly ticketKeys?: Uint8Array
+  /** Default: Mozilla's intermediate profile. */
+  readonly protocol?: Protocol
+  /** null: sessions are not resumed. Default: keys of this context alone. */
+  readonly tickets?: TicketRing | null
   /** Sessions made under another one never resume. Default: ''. */
   readonly scope?: string
 }
 
-// Mozilla's intermediate profile without DHE: every suite is an AEAD with forward secrecy, so no CBC padding to get wrong.
-const CIPHERS = [
-  'TLS_AES_128_GCM_SHA256',
-  'TLS_AES_256_GCM_SHA384',
-  'TLS_CHACHA20_POLY1305_SHA256',
-  'ECDHE-ECDSA-AES128-GCM-SHA256',
-  'ECDHE-RSA-AES128-GCM-SHA256',
-  'ECDHE-ECDSA-AES256-GCM-SHA384',
-  'ECDHE-RSA-AES256-GCM-SHA384',
-  'ECDHE-ECDSA-CHACHA20-POLY1305',
-  'ECDHE-RSA-CHACHA20-POLY1305',
-].join(':')
+const SESSION_SECONDS = 7200 // as long as a ticket is good for; rotation ends it sooner
 
 // Our order counts, but a client that puts ChaCha20 first (no AES hardware) gets it. Renegotiation is a way to burn CPU.
 const SECURE_OPTIONS =
@@ -39,15 +30,20 @@ type Pair = Pick<Credentials, 'cert' | 'key' | 'fingerprint256'>
  * OpenSSL takes the one that the client can verify. Throws what OpenSSL says.
  */
 export function createServerContext(pairs: readonly Pair[], options: ServerContextOptions = {}): SecureContext {
-  return createSecureContext({
+  const { protocol = protocolOf({ profile: 'intermediate' }), tickets } = options
+  const scope = sessionScope(pairs, options.scope ?? '')
+  const context = createSecureContext({
     cert: pairs.map(({ cert }) => cert),
     key: pairs.map(({ key }) => key),
-    minVersion: options.minVersion ?? 'TLSv1.2',
-    ciphers: CIPHERS,
-    secureOptions: SECURE_OPTIONS,
-    sessionIdContext: sessionScope(pairs, options.scope ?? ''),
-    ...(options.ticketKeys === undefined ? {} : { ticketKeys: Buffer.from(options.ticketKeys) }),
+    minVersion: protocol.minVersion,
+    ciphers: protocol.ciphers,
+    ecdhCurve: protocol.curves,
+    secureOptions: tickets === null ? SECURE_OPTIONS | constants.SSL_OP_NO_TICKET : SECURE_OPTIONS,
+    sessionIdContext: scope,
+    sessionTimeout: SESSION_SECONDS,
   })
+  if (tickets) useTickets(context, tickets, scope)
+  return context
 }
 
 /** A session made under other certificates, or for another service, never resumes. OpenSSL takes 32 bytes. */

@@ -3,20 +3,23 @@ import type { SecureContext } from 'node:tls'
 import { createServerContext } from './context.ts'
 import type { Credentials } from './credentials.ts'
 import { NameTable } from './names.ts'
+import type { TicketRing } from './tickets.ts'
 import type { TlsView } from './view.ts'
 
 export class ServerContexts {
   /** Every client gets the same: nobody need look at what it asks for. */
   readonly single: boolean
   readonly #view: TlsView
+  readonly #tickets: TicketRing | null
   readonly #names: NameTable
   readonly #default: SecureContext
   /** By the indexes of their certificates. Made when they are first asked for: a service may have hundreds. */
   readonly #contexts = new Map<string, SecureContext>()
 
   /** Throws what OpenSSL says of the default certificate. */
-  constructor(view: TlsView) {
+  constructor(view: TlsView, tickets: TicketRing) {
     this.#view = view
+    this.#tickets = view.tickets ? tickets : null
     this.#names = new NameTable(view.credentials)
     this.#default = this.#contextOf(this.#names.default)
     this.single = !view.strictSni && view.credentials.length === this.#names.default.length
@@ -33,9 +36,9 @@ export class ServerContexts {
     const key = indexes.join()
     let context = this.#contexts.get(key)
     if (context === undefined) {
-      const { credentials, minVersion, ticketKeys, scope } = this.#view
+      const { credentials, protocol, scope } = this.#view
       const pairs = indexes.map((i) => credentials[i] as Credentials)
-      context = createServerContext(pairs, { minVersion, ticketKeys, scope })
+      context = createServerContext(pairs, { protocol, tickets: this.#tickets, scope })
       this.#contexts.set(key, context)
     }
     return context

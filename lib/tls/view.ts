@@ -1,5 +1,6 @@
 /** What control tells a data thread of a service's TLS: plain data. */
 import type { Credentials } from './credentials.ts'
+import type { Protocol } from './protocol.ts'
 
 export interface TlsView {
   /** Of the sessions: the service. */
@@ -8,7 +9,7 @@ export interface TlsView {
   readonly credentials: readonly Credentials[]
   /** Such clients are refused. */
   readonly strictSni: boolean
-  readonly minVersion: 'TLSv1.2' | 'TLSv1.3'
-  /** The same in every data thread, so that a session resumes in whichever it comes to. */
-  readonly ticketKeys: Uint8Array
+  readonly protocol: Protocol
+  /** Sessions are resumed. */
+  readonly tickets: boolean
 }
