@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import type { Config } from '../config/index.ts'
 import { messageOf } from '../core/index.ts'
-import { loadCredentials } from '../tls/index.ts'
+import { loadClientAuth, loadCredentials } from '../tls/index.ts'
 
 /** Sentences: what keeps the balancer from starting, and what should be mended. */
 export interface CertificateReport {
@@ -17,8 +17,10 @@ export const isDevelopment = (cert: string, key: string): boolean =>
 
 export async function reportCertificates(config: Config): Promise<CertificateReport> {
   const report: CertificateReport = { problems: [], warnings: [] }
-  for (const [name, service] of Object.entries(config.virtualServices))
-    for (const files of service.tls?.certificates ?? []) {
+  for (const [name, { tls }] of Object.entries(config.virtualServices)) {
+    if (tls === undefined) continue
+    await loadClientAuth(tls).catch((error: unknown) => report.problems.push(`service ${name}: ${messageOf(error)}`))
+    for (const files of tls.certificates) {
       const { cert, key } = files
       if (cert !== undefined && key !== undefined && isDevelopment(cert, key) && !existsSync(cert)) {
         report.warnings.push(`service ${name}: ${basename(cert)} is not there yet; run --demo makes it`)
@@ -31,5 +33,6 @@ export async function reportCertificates(config: Config): Promise<CertificateRep
         report.problems.push(`service ${name}: ${messageOf(error)}`)
       }
     }
+  }
   return report
 }

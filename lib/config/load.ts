@@ -102,6 +102,10 @@ function withAbsolutePaths(config: Config, root: Tree): Config {
         if (file !== undefined) row[key] = absolute(file, [...path, 'tls', 'certificates', i, key])
       }
     }
+    for (const key of ['clientCa', 'clientCrl'] as const) {
+      const file = service.tls?.[key]
+      if (service.tls !== undefined && file !== undefined) service.tls[key] = absolute(file, [...path, 'tls', key])
+    }
     const pools = Object.entries(service.pools).map(([key, pool]) => [pool, [...path, 'pools', key]] as const)
     for (const [{ health }, where] of [[service, path] as const, ...pools]) {
       const { tls, exec } = health

@@ -20,9 +20,22 @@ export function checkTls({ at, value: service }: Entry): Found[] {
     ['udp', ''],
   ]).get(protocol ?? '')
   if (meant !== undefined) return [{ at: tls.at, path: ['tls'], message: `protocol ${protocol} has no tls${meant}` }]
-  return itemsOf(child(tls.value, 'certificates')).flatMap((row, i) =>
-    checkCertificate(row).map((found) => ({ ...found, path: ['tls', 'certificates', i, ...found.path] })),
-  )
+  return [
+    ...checkClientAuth(tls.value),
+    ...itemsOf(child(tls.value, 'certificates')).flatMap((row, i) =>
+      checkCertificate(row).map((found) => ({ ...found, path: ['certificates', i, ...found.path] })),
+    ),
+  ].map((found) => ({ ...found, path: ['tls', ...found.path] }))
+}
+
+/** Who asks for certificates must say who signs them. */
+function checkClientAuth(tls: Tree): Found[] {
+  const mode = child(tls, 'clientAuth')
+  const asks = ['request', 'require'].includes(textOf(mode) ?? '')
+  if (mode === undefined || !asks || child(tls, 'clientCa') !== undefined) return []
+  return [
+    { at: mode.at, path: ['clientCa'], message: 'is missing: the authorities that sign the certificates of clients' },
+  ]
 }
 
 /** Either PEM files or a PKCS#12 file, and one way to tell the passphrase. */
@@ -48,13 +61,20 @@ function checkCertificate(row: Tree): Found[] {
   return found
 }
 
-/** Suites with CBC are allowed, and weak. */
+/** What has no effect; and suites with CBC, which are allowed and weak. */
 export function warnOfTls(service: Tree): Found[] {
-  const ciphers = child(child(service, 'tls'), 'ciphers')
-  return itemsOf(ciphers).flatMap((suite, i) => {
+  const tls = child(service, 'tls')
+  const ciphers = child(tls, 'ciphers')
+  const asks = (textOf(child(tls, 'clientAuth')) ?? 'none') !== 'none'
+  const idle = (asks ? [] : ['clientCa', 'clientCrl', 'clientAllow']).flatMap((key) => {
+    const at = child(tls, key)?.at
+    return at === undefined ? [] : [{ at, path: ['tls', key], message: 'has no effect while clientAuth is none' }]
+  })
+  const weak = itemsOf(ciphers).flatMap((suite, i) => {
     const name = textOf(suite) ?? ''
     if (!name.startsWith('ECDHE-') || /GCM|POLY1305|CCM/.test(name)) return []
     const message = `${name} encrypts with CBC, whose padding has been attacked time and again; prefer one with GCM`
     return [{ at: suite.at, path: ['tls', 'ciphers', i], message }]
   })
+  return [...idle, ...weak]
 }

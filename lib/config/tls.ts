@@ -99,6 +99,25 @@ export const tls = z.strictObject({
     .boolean()
     .default(true)
     .describe('Let clients resume sessions by tickets; `appliance.tickets` says how their keys change.'),
+  clientAuth: z
+    .enum(['none', 'request', 'require'])
+    .default('none')
+    .describe(
+      'Certificates of clients. `request`: a client may have one; one that is not good is told why. `require`: without a good one there ' +
+        'is no connection.',
+    ),
+  clientCa: file('PEM file with the authorities that sign them. Needed with `clientAuth`.').optional(),
+  clientCrl: file(
+    'PEM file with the lists of revoked ones, of every authority. Without a list that is valid nobody comes in.',
+  ).optional(),
+  clientAllow: z
+    .array(z.string().regex(/^(?:CN=|DNS:|URI:|email:)[^\n]+$/, 'begins with CN=, DNS:, URI: or email:'))
+    .max(1000)
+    .default([])
+    .describe(
+      'Who may come in: names in the certificate, `CN=…`, `DNS:…`, `URI:…` or `email:…`, of which one must be there to the letter. ' +
+        'Others get 403. Default: everybody whom `clientCa` has signed.',
+    ),
 })
 
 export type TlsConfig = z.output<typeof tls>

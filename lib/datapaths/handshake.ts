@@ -3,7 +3,7 @@ import type { Socket } from 'node:net'
 import { type SecureContext, TLSSocket } from 'node:tls'
 import type { HandshakeFailure, ServiceCell } from '../board/index.ts'
 import { codeOf, Deadline, type DeadlineOwner, type DeadlineWheel } from '../core/index.ts'
-import { HelloReader, type ServerContexts, serverOptions } from '../tls/index.ts'
+import { type ClientIdentity, HelloReader, identify, type ServerContexts, serverOptions } from '../tls/index.ts'
 
 /** What the handshakes of a service need. */
 export interface ListenerTls {
@@ -46,6 +46,11 @@ export class HandshakeSlots {
   }
 }
 
+const NO_CERTIFICATE = 'ERR_SSL_PEER_DID_NOT_RETURN_A_CERTIFICATE'
+
+/** `client` null: it was not asked for a certificate. */
+type Done = (socket: TLSSocket | null, client: ClientIdentity | null) => void
+
 /** A fatal alert `unrecognized_name` in a record of its own (RFC 6066 §3), for a client that has not heard of us yet. */
 const UNRECOGNIZED_NAME = Buffer.from([21, 3, 3, 0, 2, 2, 112])
 
@@ -55,18 +60,13 @@ export class Handshake implements DeadlineOwner {
   readonly #contexts: ServerContexts
   readonly #deadline: Deadline
   readonly #cell: ServiceCell
-  readonly #done: (socket: TLSSocket | null) => void
+  readonly #done: Done
   #context: SecureContext | null = null
   #socket: TLSSocket | null = null
   #settled = false
   #begun = false
 
-  constructor(
-    raw: Socket,
-    tls: ListenerTls,
-    { cell, wheel }: { cell: ServiceCell; wheel: DeadlineWheel },
-    done: (socket: TLSSocket | null) => void,
-  ) {
+  constructor(raw: Socket, tls: ListenerTls, { cell, wheel }: { cell: ServiceCell; wheel: DeadlineWheel }, done: Done) {
     this.#raw = raw
     this.#tls = tls
     this.#contexts = tls.contexts
@@ -99,7 +99,7 @@ export class Handshake implements DeadlineOwner {
     if (reason !== null) this.#cell.handshakeFailure(reason)
     this.#socket?.destroy()
     this.#raw.destroy()
-    this.#done(null)
+    this.#done(null, null)
   }
 
   #settle(): void {
@@ -135,10 +135,11 @@ export class Handshake implements DeadlineOwner {
   #shake(name: string): void {
     this.#context = this.#contextFor(name)
     if (this.#context === null) return this.#refuseName()
-    const socket = new TLSSocket(this.#raw, serverOptions(this.#context, this.#tls.protocol))
+    const socket = new TLSSocket(this.#raw, serverOptions(this.#context, this.#tls.protocol, this.#contexts.client))
     this.#socket = socket
     socket.on('error', (error) => this.fail(codeOf(error).startsWith('ERR_SSL') ? 'protocol' : 'closed'))
-    socket.on('_tlsError', () => this.fail('protocol')) // what a server's socket says of a failed handshake
+    // What a server's socket says of a failed handshake.
+    socket.on('_tlsError', (error: unknown) => this.fail(codeOf(error) === NO_CERTIFICATE ? 'certificate' : 'protocol'))
     socket.on('end', () => this.fail('closed')) // a half-open client can't finish a handshake
     socket.on('close', () => this.fail('closed'))
     socket.once('secure', () => this.#secure(socket))
@@ -160,16 +161,21 @@ export class Handshake implements DeadlineOwner {
     this.#cell.handshakeFailure('name')
     raw.on('error', () => {}) // it is of no interest any more
     raw.end(UNRECOGNIZED_NAME, () => raw.destroy())
-    this.#done(null)
+    this.#done(null, null)
   }
 
   #secure(socket: TLSSocket): void {
     if (this.#settled) return
     // The name that OpenSSL has read is looked at again: a second ClientHello may have told another one.
     if (!this.#contexts.single && this.#contextFor(nameOf(socket)) !== this.#context) return this.fail('name')
+    const { client: auth } = this.#contexts
+    const client = auth === null ? null : identify(socket, auth)
+    // Whose certificate is not good where one is required does not come in. Who may only not enter here is told so.
+    if (client?.refusal?.status === 400 && auth?.mode === 'require') return this.fail('certificate')
     this.#settle()
-    this.#cell.handshake(socket.getProtocol() ?? '', socket.isSessionReused())
-    this.#done(socket)
+    if (client !== null && client.refusal !== null) this.#cell.handshakeFailure('certificate')
+    else this.#cell.handshake(socket.getProtocol() ?? '', socket.isSessionReused())
+    this.#done(socket, client)
   }
 }
 

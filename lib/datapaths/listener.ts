@@ -2,6 +2,7 @@
 import { createServer, type Server, type Socket } from 'node:net'
 import type { ListenerCell, ServiceCell } from '../board/index.ts'
 import { BalancerError, codeOf, type DeadlineWheel, formatAddress, messageOf } from '../core/index.ts'
+import type { ClientIdentity } from '../tls/index.ts'
 import type { Denial, Gate, Ticket } from './gate.ts'
 import { HandleWire, takeHandles } from './handle-wire.ts'
 import { Handshake, type ListenerTls } from './handshake.ts'
@@ -30,6 +31,8 @@ export interface ListenerOptions {
   accept(wire: Wire, ticket: Ticket): void
   /** Closes a connection that is not taken. */
   turnAway(wire: Wire, why: Denial): void
+  /** Closes a connection whose client may not come in. */
+  refuse(wire: Wire, refusal: NonNullable<ClientIdentity['refusal']>): void
 }
 
 export class Listener {
@@ -98,11 +101,16 @@ export class Listener {
     const { gate, cell, serviceCell, wheel } = this.#options
     const ticket = gate.admit(header?.ends ?? raw)
     if (typeof ticket === 'string') return denySocket(raw, gate, ticket)
-    const handshake = new Handshake(raw, tls, { cell: serviceCell, wheel }, (socket) => {
+    const handshake = new Handshake(raw, tls, { cell: serviceCell, wheel }, (socket, client) => {
       this.#handshakes.delete(handshake)
       if (socket === null) return ticket.end()
+      const wire = new SocketWire(socket, raw, client?.fields)
+      if (client !== null && client.refusal !== null) {
+        ticket.end()
+        // An answer in HTTP/1.1 is no answer in another protocol.
+        return socket.alpnProtocol === 'h2' ? wire.reset() : this.#options.refuse(wire, client.refusal)
+      }
       cell.connection()
-      const wire = new SocketWire(socket, raw)
       this.#options.accept(header === null ? wire : introduce(wire, header, NOTHING), ticket)
     })
     this.#handshakes.add(handshake)

@@ -22,7 +22,7 @@ import { HandshakeSlots, type ListenerTls } from './handshake.ts'
 import { HttpContext } from './http/context.ts'
 import { H1Session } from './http/h1.ts'
 import { HashKey } from './http/hash-key.ts'
-import { turnAway } from './http/turn-away.ts'
+import { tellAndClose, turnAway } from './http/turn-away.ts'
 import type { ProxyEngine } from './http-proxy/engine.ts'
 import { Listener } from './listener.ts'
 import { ProxyAcceptor } from './proxy-protocol/acceptor.ts'
@@ -102,6 +102,7 @@ export class StreamDatapath implements Datapath {
       proxy: this.#proxy(view),
       gate: new Gate({ board, listenerCell, serviceCell: cell, limits: view.limits, clients, trusts }),
       accept: (wire, ticket) => this.#accept(wire, ticket),
+      refuse: (wire, refusal) => (this.#http === null ? wire.reset() : tellAndClose(wire, refusal, wheel)),
       turnAway: (wire, why) => (this.#http === null ? wire.reset() : turnAway(wire, why, wheel)),
     })
   }

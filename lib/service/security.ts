@@ -1,7 +1,17 @@
 /** The TLS of all services on the control thread: loads certificates, watches their files, and tells the data threads. */
 import type { Config, ServiceConfig } from '../config/index.ts'
 import { BalancerError, type Clock, type Logger, messageOf } from '../core/index.ts'
-import { CertificateStore, protocolOf, SecretKeeper, type TicketSecrets, type TlsView } from '../tls/index.ts'
+import {
+  CertificateStore,
+  type ClientAuth,
+  clientPathsOf,
+  Followed,
+  loadClientAuth,
+  protocolOf,
+  SecretKeeper,
+  type TicketSecrets,
+  type TlsView,
+} from '../tls/index.ts'
 import type { Threads } from './threads.ts'
 
 type TlsConfig = NonNullable<ServiceConfig['tls']>
@@ -17,6 +27,8 @@ export interface SecurityOptions {
 
 export interface SecureService {
   readonly certificates: CertificateStore
+  /** By what clients are verified. */
+  readonly client: Followed<ClientAuth | null>
   /** As it is when a data thread starts. */
   readonly view: TlsView
 }
@@ -47,9 +59,13 @@ export class Security {
   /** @throws BalancerError TLS_CERTIFICATE, naming the service */
   async prepare(name: string, config: TlsConfig): Promise<SecureService> {
     const certificates = await namingService(name, CertificateStore.load(config.certificates))
+    const client = await namingService(
+      name,
+      Followed.of(clientPathsOf(config), () => loadClientAuth(config)),
+    )
     for (const { credentials } of certificates.certificates)
       for (const warning of credentials.warnings) this.#options.log.warn({ service: name }, warning)
-    const service = { certificates, config, view: this.#view(name, config, certificates) }
+    const service = { certificates, client, config, view: viewOf(name, config, certificates, client) }
     this.#services.set(name, service)
     return service
   }
@@ -76,10 +92,15 @@ export class Security {
     for (const [name, service] of [...this.#services]) {
       const { log, threads } = this.#options
       try {
-        const { changed, findings } = await service.certificates.look()
+        const { certificates, client, config } = service
+        const { changed, findings } = await certificates.look()
         for (const { level, message } of findings) log[level]({ service: name }, message)
-        if (!changed || this.#stopped) continue
-        const tls = this.#view(name, service.config, service.certificates)
+        const trust = await client.look()
+        if (trust === 'failed')
+          log.warn({ service: name }, `what clients are verified by stays as it was: ${client.problem}`)
+        if (trust === 'read') log.info({ service: name }, 'what clients are verified by is taken up from its files')
+        if ((!changed && trust !== 'read') || this.#stopped) continue
+        const tls = viewOf(name, config, certificates, client)
         this.#services.set(name, { ...service, view: tls })
         await threads()?.ask({ type: 'secure', service: name, tls })
       } catch (error) {
@@ -101,12 +122,17 @@ export class Security {
       log.error(`ticket keys could not be taken up: ${messageOf(error)}`)
     }
   }
+}
 
-  #view(name: string, config: TlsConfig, { certificates }: CertificateStore): TlsView {
-    const credentials = certificates.map((row) => row.credentials)
-    const { strictSni, tickets } = config
-    return { scope: name, credentials, strictSni, protocol: protocolOf(config), tickets }
-  }
+function viewOf(
+  scope: string,
+  config: TlsConfig,
+  { certificates }: CertificateStore,
+  { value: client }: Followed<ClientAuth | null>,
+): TlsView {
+  const credentials = certificates.map((row) => row.credentials)
+  const { strictSni, tickets } = config
+  return { scope, credentials, strictSni, protocol: protocolOf(config), tickets, client }
 }
 
 async function namingService<T>(name: string, loading: Promise<T>): Promise<T> {

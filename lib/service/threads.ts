@@ -172,7 +172,13 @@ export class Threads {
     const { board, accessLog, services, tickets, clock, log } = this.#options
     const { buffer, bindings, threads } = board
     const shared = { board: buffer, bindings: bindings.buffer, threads, thread }
-    const workerData: ThreadStart = { ...shared, accessLog, services: services(), gates: this.#options.gates(), tickets: tickets() }
+    const workerData: ThreadStart = {
+      ...shared,
+      accessLog,
+      services: services(),
+      gates: this.#options.gates(),
+      tickets: tickets(),
+    }
     const worker = new Worker(ENTRY, { workerData, name: `data-${thread}`, env: ENV })
     const exited = new Promise<void>((resolve) => worker.once('exit', () => resolve()))
     const utilisation = new Utilisation(worker.performance)

@@ -1,6 +1,7 @@
 /** Turns credentials into what a TLS listener needs: a secure context, and the options of each socket. */
 import { constants, createHash } from 'node:crypto'
 import { createSecureContext, type SecureContext, type TLSSocketOptions } from 'node:tls'
+import type { ClientAuth } from './client-identity.ts'
 import type { Credentials } from './credentials.ts'
 import { type Protocol, protocolOf } from './protocol.ts'
 import { type TicketRing, useTickets } from './tickets.ts'
@@ -12,6 +13,8 @@ export interface ServerContextOptions {
   readonly tickets?: TicketRing | null
   /** Sessions made under another one never resume. Default: ''. */
   readonly scope?: string
+  /** null: clients are not asked for a certificate. Default: null. */
+  readonly client?: ClientAuth | null
 }
 
 const SESSION_SECONDS = 7200 // as long as a ticket is good for; rotation ends it sooner
@@ -31,7 +34,8 @@ type Pair = Pick<Credentials, 'cert' | 'key' | 'fingerprint256'>
  */
 export function createServerContext(pairs: readonly Pair[], options: ServerContextOptions = {}): SecureContext {
   const { protocol = protocolOf({ profile: 'intermediate' }), tickets } = options
-  const scope = sessionScope(pairs, options.scope ?? '')
+  const client = options.client ?? null
+  const scope = sessionScope(pairs, options.scope ?? '', client)
   const context = createSecureContext({
     cert: pairs.map(({ cert }) => cert),
     key: pairs.map(({ key }) => key),
@@ -41,14 +45,21 @@ export function createServerContext(pairs: readonly Pair[], options: ServerConte
     secureOptions: tickets === null ? SECURE_OPTIONS | constants.SSL_OP_NO_TICKET : SECURE_OPTIONS,
     sessionIdContext: scope,
     sessionTimeout: SESSION_SECONDS,
+    ...(client === null ? {} : { ca: client.ca }),
+    ...(client === null || client.crl === '' ? {} : { crl: revocationsIn(client.crl) }),
   })
   if (tickets) useTickets(context, tickets, scope)
   return context
 }
 
-/** A session made under other certificates, or for another service, never resumes. OpenSSL takes 32 bytes. */
-function sessionScope(pairs: readonly Pair[], scope: string): string {
-  const hash = createHash('sha256').update(scope)
+const revocationsIn = (pem: string): string[] => pem.split(/(?<=-----END X509 CRL-----\n)/)
+
+/**
+ * A session made under other certificates, for another service, or when other clients were let in, never resumes: it would skip
+ * what is asked of clients now. OpenSSL takes 32 bytes.
+ */
+function sessionScope(pairs: readonly Pair[], scope: string, client: ClientAuth | null): string {
+  const hash = createHash('sha256').update(JSON.stringify([scope, client]))
   for (const { fingerprint256 } of pairs) hash.update('\0').update(fingerprint256)
   return hash.digest('hex').slice(0, 32)
 }
@@ -57,7 +68,14 @@ function sessionScope(pairs: readonly Pair[], scope: string): string {
  * For `new TLSSocket(socket, serverOptions(context, protocol))`. A client of `https` that offers ALPN without `http/1.1` is
  * refused with `no_application_protocol`, so bytes meant for another protocol never reach the HTTP codec.
  */
-export function serverOptions(context: SecureContext, protocol: 'tls' | 'https'): TLSSocketOptions {
-  const options = { isServer: true, secureContext: context, requestCert: false, rejectUnauthorized: false }
+export function serverOptions(
+  context: SecureContext,
+  protocol: 'tls' | 'https',
+  client: ClientAuth | null = null,
+): TLSSocketOptions {
+  const requestCert = client !== null
+  // A client without a certificate is refused by OpenSSL where one is required; others are looked at by `identify`.
+  const rejectUnauthorized = client?.mode === 'require'
+  const options = { isServer: true, secureContext: context, requestCert, rejectUnauthorized }
   return protocol === 'https' ? { ...options, ALPNProtocols: ['http/1.1'] } : options
 }

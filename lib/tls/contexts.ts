@@ -1,5 +1,6 @@
 /** The secure contexts of one service in one data thread, found by the name that a client asks for. */
 import type { SecureContext } from 'node:tls'
+import type { ClientAuth } from './client-identity.ts'
 import { createServerContext } from './context.ts'
 import type { Credentials } from './credentials.ts'
 import { NameTable } from './names.ts'
@@ -25,6 +26,11 @@ export class ServerContexts {
     this.single = !view.strictSni && view.credentials.length === this.#names.default.length
   }
 
+  /** null: clients are not asked for a certificate. */
+  get client(): ClientAuth | null {
+    return this.#view.client
+  }
+
   /** `name` in lower case, '' for none. null: the client is to be refused. */
   find(name: string): SecureContext | null {
     const found = this.#names.find(name)
@@ -36,9 +42,9 @@ export class ServerContexts {
     const key = indexes.join()
     let context = this.#contexts.get(key)
     if (context === undefined) {
-      const { credentials, protocol, scope } = this.#view
+      const { credentials, protocol, scope, client } = this.#view
       const pairs = indexes.map((i) => credentials[i] as Credentials)
-      context = createServerContext(pairs, { protocol, tickets: this.#tickets, scope })
+      context = createServerContext(pairs, { protocol, tickets: this.#tickets, scope, client })
       this.#contexts.set(key, context)
     }
     return context

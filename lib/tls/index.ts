@@ -1,9 +1,12 @@
 /** TLS as the other folders see it: credentials from files, server contexts, certificates for development. */
 export { HelloReader } from './client-hello.ts'
+export { type ClientAuth, type ClientIdentity, identify } from './client-identity.ts'
+export { type ClientAuthOptions, clientPathsOf, loadClientAuth, readAuthorities } from './client-trust.ts'
 export { createServerContext, type ServerContextOptions, serverOptions } from './context.ts'
 export { ServerContexts } from './contexts.ts'
 export { type CertificateFiles, type Credentials, loadCredentials } from './credentials.ts'
 export { type DevelopmentCertificate, type DevelopmentOptions, ensureDevelopmentCertificate } from './development.ts'
+export { Followed } from './followed.ts'
 export { type Protocol, type ProtocolOptions, protocolOf } from './protocol.ts'
 export { Cursor, HandshakeReader } from './records.ts'
 export { SecretKeeper, type SecretsOptions } from './secrets.ts'

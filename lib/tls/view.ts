@@ -1,4 +1,5 @@
 /** What control tells a data thread of a service's TLS: plain data. */
+import type { ClientAuth } from './client-identity.ts'
 import type { Credentials } from './credentials.ts'
 import type { Protocol } from './protocol.ts'
 
@@ -12,4 +13,6 @@ export interface TlsView {
   readonly protocol: Protocol
   /** Sessions are resumed. */
   readonly tickets: boolean
+  /** null: clients are not asked for a certificate. */
+  readonly client: ClientAuth | null
 }

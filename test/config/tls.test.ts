@@ -16,6 +16,8 @@ const REFUSED: [tls: string, message: RegExp][] = [
   [`${PAIR}, ciphers: [ECDHE-NONE]`, /ECDHE-NONE is not a suite that OpenSSL knows/],
   [`${PAIR}, curves: [X25518]`, /X25518 is not a group that this runtime knows/],
   [`${PAIR}, curves: ["X25519:P-256"]`, /is not a group that this runtime knows/],
+  [`${PAIR}, clientAuth: require`, /clientCa: is missing: the authorities that sign/],
+  [`${PAIR}, clientAuth: request, clientCa: c, clientAllow: [bob]`, /begins with CN=, DNS:, URI: or email:/],
   [`${PAIR}, profile: old`, /"old" is not one of modern, intermediate/],
 ]
 for (const [tls, message] of REFUSED)
