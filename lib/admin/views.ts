@@ -382,6 +382,11 @@ function problemsOf(service: RunningService, now: number): string[] {
     else if (days < WARN_DAYS) problems.push(`the certificate ${name} expires at ${iso(notAfter)}`)
     if (problem !== null) problems.push(`the certificate ${name} was changed and can't be used: ${problem}`)
   }
+  for (const [pool, { tls }] of service.view.pools.entries())
+    if (tls !== null && !tls.verified)
+      problems.push(
+        `backends${pool === 0 ? '' : ` of pool ${service.view.pools[pool]?.name}`} are not verified (backendTls.insecureSkipVerify)`,
+      )
   return problems
 }
 

@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import type { Config } from '../config/index.ts'
 import { messageOf } from '../core/index.ts'
-import { loadClientAuth, loadCredentials } from '../tls/index.ts'
+import { loadBackendTls, loadClientAuth, loadCredentials } from '../tls/index.ts'
 
 /** Sentences: what keeps the balancer from starting, and what should be mended. */
 export interface CertificateReport {
@@ -17,7 +17,13 @@ export const isDevelopment = (cert: string, key: string): boolean =>
 
 export async function reportCertificates(config: Config): Promise<CertificateReport> {
   const report: CertificateReport = { problems: [], warnings: [] }
-  for (const [name, { tls }] of Object.entries(config.virtualServices)) {
+  for (const [name, service] of Object.entries(config.virtualServices)) {
+    const { tls } = service
+    for (const { backendTls } of [service, ...Object.values(service.pools)])
+      if (backendTls !== undefined)
+        await loadBackendTls(backendTls).catch((error: unknown) =>
+          report.problems.push(`service ${name}: ${messageOf(error)}`),
+        )
     if (tls === undefined) continue
     await loadClientAuth(tls).catch((error: unknown) => report.problems.push(`service ${name}: ${messageOf(error)}`))
     for (const files of tls.certificates) {

@@ -8,7 +8,7 @@ import { canonicalHost, checkListeners } from './listeners.ts'
 import { nearest } from './nearest.ts'
 import { checkProbe, idleProbeOptions } from './probe-checks.ts'
 import type { Finding, Place } from './source.ts'
-import { checkTls, warnOfTls } from './tls-checks.ts'
+import { checkBackendTls, checkTls, warnOfBackendTls, warnOfTls } from './tls-checks.ts'
 import { child, type Entry, itemsOf, type Tree, textOf } from './tree.ts'
 
 const MAX_SERVICES = 4096 // rows of the board
@@ -74,6 +74,7 @@ function checkPools({ at, value: service }: Entry): Finding[] {
     for (const each of [
       ...checkTimes(child(pool, 'health')),
       ...checkProbe(pool),
+      ...checkBackendTls(pool, service),
       ...checkBalancing(pool, isHttp(service)),
     ])
       findings.push({ ...each, path: [...path, ...each.path] })
@@ -233,6 +234,9 @@ export function warn(root: Tree): Finding[] {
     for (const [pool, at] of poolsOf(service))
       for (const { path, message } of idlePoolOptions(pool))
         if (at.length === 0 || below(pool, path) !== below(service, path)) idle([...at, ...path], message)
+    for (const [pool, where] of poolsOf(service))
+      for (const { at, path, message } of warnOfBackendTls(pool))
+        findings.push({ at, path: ['virtualServices', name, ...where, ...path], message })
     for (const { at, path, message } of warnOfTls(service))
       findings.push({ at, path: ['virtualServices', name, ...path], message })
     const proxyProtocol = child(service, 'proxyProtocol')

@@ -5,6 +5,7 @@
 import { isIP } from 'node:net'
 import { z } from 'zod'
 import { affinity, bindings } from './affinity.ts'
+import { backendTls } from './backend-tls.ts'
 import { hash, load } from './balancing.ts'
 import { compression } from './compression.ts'
 import { filtersShape, pathsShape, poolsShape, routesShape, sorryShape } from './filters.ts'
@@ -204,6 +205,7 @@ export const poolShape = {
   hash: hash.prefault({}).describe('For `balance: hash`.'),
   affinity,
   health: health.prefault({}).describe('The probe of the backends.'),
+  backendTls,
   drain: z
     .strictObject({
       timeout: duration()

@@ -78,3 +78,61 @@ export function warnOfTls(service: Tree): Found[] {
   })
   return [...idle, ...weak]
 }
+
+/** What contradicts itself in the TLS towards a pool's backends. */
+export function checkBackendTls(pool: Tree, service: Tree): Found[] {
+  const tls = child(pool, 'backendTls')
+  const found: Found[] = []
+  for (const [peer, path] of [
+    [tls, ['backendTls']],
+    [child(child(pool, 'health'), 'tls'), ['health', 'tls']],
+  ] as const)
+    found.push(...checkPeer(peer).map((each) => ({ ...each, path: [...path, ...each.path] })))
+  if (tls === undefined) return found
+  const senders = [
+    child(service, 'sendProxy'),
+    ...itemsOf(child(pool, 'backends')).map((each) => child(each, 'sendProxy')),
+  ]
+  if (senders.some((each) => ['v1', 'v2'].includes(textOf(each) ?? '')))
+    found.push({ at: tls.at, path: ['backendTls'], message: 'is not available yet beside sendProxy' })
+  return found
+}
+
+function checkPeer(peer: Tree | undefined): Found[] {
+  const found: Found[] = []
+  const missing = { cert: 'key', key: 'cert' } as const
+  for (const [key, other] of Object.entries(missing)) {
+    const at = child(peer, key)?.at
+    if (at !== undefined && child(peer, other) === undefined)
+      found.push({ at, path: [other], message: `is missing: ${key} needs it` })
+  }
+  const pins = child(peer, 'pins')
+  if (pins !== undefined && isTrue(child(peer, 'insecureSkipVerify')))
+    found.push({ at: pins.at, path: ['pins'], message: 'would not be looked at because of insecureSkipVerify' })
+  return found
+}
+
+const isTrue = (tree: Tree | undefined): boolean => tree?.kind === 'leaf' && tree.value === true
+
+/** Backends that nobody verifies, and probes that are in clear text where TLS is expected. */
+export function warnOfBackendTls(pool: Tree): Found[] {
+  const tls = child(pool, 'backendTls')
+  if (tls === undefined) return []
+  const found: Found[] = []
+  const skip = child(tls, 'insecureSkipVerify')
+  if (skip !== undefined && isTrue(skip))
+    found.push({
+      at: skip.at,
+      path: ['backendTls', 'insecureSkipVerify'],
+      message: 'anybody in the path can be the backend; give ca, and serverName where it is not the address',
+    })
+  const health = child(pool, 'health')
+  const type = child(health, 'type')
+  if (type !== undefined && textOf(type) === 'http' && child(health, 'port') === undefined)
+    found.push({
+      at: type.at,
+      path: ['health', 'type'],
+      message: 'is in clear text, and the backends expect TLS; write https',
+    })
+  return found
+}

@@ -5,7 +5,7 @@ import type { PoolConfig, ServiceConfig } from '../config/index.ts'
 import type { DeadlineWheel, Logger } from '../core/index.ts'
 import type { Pool, Tier } from '../pool/index.ts'
 import type { AccessLog } from '../telemetry/index.ts'
-import type { TlsView } from '../tls/index.ts'
+import type { BackendTlsView, TlsView } from '../tls/index.ts'
 import type { HashKey } from './http/hash-key.ts'
 import type { RetryBudget } from './retry-budget.ts'
 
@@ -43,6 +43,8 @@ export interface PoolView {
   /** null: clients are not kept on their backends. */
   readonly affinity: AffinityView | null
   readonly backends: readonly BackendView[]
+  /** null: plain connections to them. */
+  readonly tls: BackendTlsView | null
   readonly queue: PoolConfig['queue']
   readonly allDown: PoolConfig['allDown']
   readonly sorry: PoolConfig['sorry']

@@ -1,11 +1,11 @@
 /** The datapath of `tcp`, `tls`, `http` and `https` services in one data thread: listeners in front, sessions behind. */
 import { createAffinity } from '../affinity/index.ts'
 import { BackendCell, type Board, Clients, ListenerCell, PoolCell, ServiceCell, sharedTime } from '../board/index.ts'
-import { BalancerError, type DeadlineWheel, type Logger, nowMs } from '../core/index.ts'
+import { BalancerError, type DeadlineWheel, formatAddress, type Logger, nowMs, tlsProblem } from '../core/index.ts'
 import { policyFactory } from '../policies/index.ts'
 import { Backend, Pool } from '../pool/index.ts'
 import type { AccessLog } from '../telemetry/index.ts'
-import { ServerContexts, type TicketRing, type TlsView } from '../tls/index.ts'
+import { BackendTls, type BackendTlsView, ServerContexts, type TicketRing, type TlsView } from '../tls/index.ts'
 import type {
   Datapath,
   ListenerView,
@@ -193,18 +193,37 @@ function listenerTls({ tls, protocol, timeouts, limits }: ServiceView, tickets: 
   }
 }
 
+const TELL_MS = 60_000 // a handshake that fails with every flow is told once in that time
+
+function backendTls(service: string, protocol: ServiceView['protocol'], view: BackendTlsView, log: Logger): BackendTls {
+  const told = new Map<string, number>()
+  return new BackendTls(view, protocol.startsWith('http') ? ['http/1.1'] : [], (host, port, error) => {
+    const at = formatAddress(host, port)
+    const now = nowMs()
+    if (now - (told.get(at) ?? Number.NEGATIVE_INFINITY) < TELL_MS) return
+    told.set(at, now)
+    log.warn({ service, backend: at }, `backend ${at}: ${tlsProblem(error)}`)
+  })
+}
+
 function servicePool(
   { name, protocol }: ServiceView,
   view: PoolView,
   service: ServiceCell,
-  { board, thread }: ThreadTools,
+  { board, thread, log }: ThreadTools,
 ): ServicePool {
   const policy = policyFactory(view.balance, view.hash)
   if (policy === undefined)
     throw new BalancerError('CONFIG_INVALID', `service ${name}: there is no policy ${view.balance}`)
+  const security = view.tls === null ? null : backendTls(name, protocol, view.tls, log)
   const backends = view.backends.map(
     ({ name, host, port, row, sendProxy, tier }) =>
-      new Backend(name, host, port, new BackendCell(board, thread, row), { sendProxy, tier, watched: view.watched }),
+      new Backend(name, host, port, new BackendCell(board, thread, row), {
+        sendProxy,
+        tier,
+        watched: view.watched,
+        security,
+      }),
   )
   const cell = new PoolCell(board, thread, view.row)
   const built =

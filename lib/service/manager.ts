@@ -335,6 +335,8 @@ export class Manager {
       const affinity = await this.#affinity.viewOf(name, poolName, poolRow, pool.affinity, cookies)
       const { startGrace } = pool.health
       const watched = pool.outliers !== undefined
+      const backendTls =
+        pool.backendTls === undefined ? null : await this.#security.prepareBackends(name, pool.backendTls)
       poolViews.push({
         name: poolName,
         row: poolRow,
@@ -347,6 +349,7 @@ export class Manager {
         sorry,
         watched,
         startGrace,
+        tls: backendTls,
       })
     }
     const [own, ...others] = poolViews as [PoolView, ...PoolView[]]

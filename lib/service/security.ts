@@ -2,10 +2,13 @@
 import type { Config, ServiceConfig } from '../config/index.ts'
 import { BalancerError, type Clock, type Logger, messageOf } from '../core/index.ts'
 import {
+  type BackendTlsOptions,
+  type BackendTlsView,
   CertificateStore,
   type ClientAuth,
   clientPathsOf,
   Followed,
+  loadBackendTls,
   loadClientAuth,
   protocolOf,
   SecretKeeper,
@@ -68,6 +71,11 @@ export class Security {
     const service = { certificates, client, config, view: viewOf(name, config, certificates, client) }
     this.#services.set(name, service)
     return service
+  }
+
+  /** @throws BalancerError TLS_CERTIFICATE, naming the service */
+  prepareBackends(name: string, options: BackendTlsOptions): Promise<BackendTlsView> {
+    return namingService(name, loadBackendTls(options))
   }
 
   viewOf(name: string): TlsView | null {

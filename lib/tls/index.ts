@@ -1,4 +1,6 @@
 /** TLS as the other folders see it: credentials from files, server contexts, certificates for development. */
+
+export { BackendTls, type BackendTlsOptions, type BackendTlsView, loadBackendTls } from './backend-trust.ts'
 export { HelloReader } from './client-hello.ts'
 export { type ClientAuth, type ClientIdentity, identify } from './client-identity.ts'
 export { type ClientAuthOptions, clientPathsOf, loadClientAuth, readAuthorities } from './client-trust.ts'

@@ -25,6 +25,37 @@ for (const [tls, message] of REFUSED)
     t.match((await toldOf(https(tls))).join('\n'), message)
   })
 
+const BACKENDS: [lines: string, message: RegExp][] = [
+  ['backendTls: { cert: a }', /backendTls\.key: is missing: cert needs it/],
+  ['backendTls: { pins: [abc] }', /pins\[0\]: "abc" is not the base64 of a SHA-256/],
+  [`backendTls: { insecureSkipVerify: true, pins: ["${'A'.repeat(43)}="] }`, /pins: would not be looked at/],
+  ['backendTls: {}, sendProxy: v2', /backendTls: is not available yet beside sendProxy/],
+]
+for (const [lines, message] of BACKENDS)
+  t.test(`refused: ${lines}`, async (t) => {
+    const text = lines.split(', sendProxy').join('\n    sendProxy')
+    t.match((await toldOf(file(service('a', `    ${text}\n`, undefined, 'http')))).join('\n'), message)
+  })
+
+t.test('backends that are not verified, and probes in clear text, are warned of', async (t) => {
+  const lines = '    backendTls: { insecureSkipVerify: true }\n    health: { type: http }\n'
+  const result = await loadConfigText(file(service('a', lines, undefined, 'http')), 'test.yaml')
+  t.match(result, { ok: true, warnings: [{ message: /anybody in the path/ }, { message: /write https/ }] })
+})
+
+t.test('probes believe whom flows believe, unless they are told otherwise', async (t) => {
+  const of = async (probe: string) => {
+    const tls = '    backendTls: { ca: a.pem, serverName: a.test }\n'
+    const config = await configFrom(
+      file(service('a', `${tls}    health: { type: https${probe} }\n`, undefined, 'http')),
+    )
+    return config.virtualServices['a']?.health.tls
+  }
+  t.match(await of(''), { ca: `${process.cwd()}/a.pem`, serverName: 'a.test', insecureSkipVerify: false })
+  t.match(await of(', tls: { ca: b.pem, serverName: b.test }'), { ca: `${process.cwd()}/b.pem`, serverName: 'b.test' })
+  t.equal((await of(', tls: { insecureSkipVerify: true }'))?.ca, undefined)
+})
+
 t.test('paths of certificates and keys are relative to the configuration', async (t) => {
   const { virtualServices } = await configFrom(https('certificates: [{ pfx: a.p12, passphraseFile: secret }]'))
   const [row] = virtualServices['a']?.tls?.certificates ?? []
