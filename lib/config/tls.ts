@@ -99,6 +99,13 @@ export const tls = z.strictObject({
     .boolean()
     .default(true)
     .describe('Let clients resume sessions by tickets; `appliance.tickets` says how their keys change.'),
+  ocspStapling: z
+    .boolean()
+    .default(false)
+    .describe(
+      'Show clients an OCSP answer with the certificate. It is fetched from the responder that the certificate names, and needs its ' +
+        'issuer in the chain.',
+    ),
   clientAuth: z
     .enum(['none', 'request', 'require'])
     .default('none')

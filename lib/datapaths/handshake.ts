@@ -1,9 +1,16 @@
 /** One TLS handshake with a client: ends with a socket or with null, once. */
 import type { Socket } from 'node:net'
-import { type SecureContext, TLSSocket } from 'node:tls'
+import { TLSSocket } from 'node:tls'
 import type { HandshakeFailure, ServiceCell } from '../board/index.ts'
 import { codeOf, Deadline, type DeadlineOwner, type DeadlineWheel } from '../core/index.ts'
-import { type ClientIdentity, HelloReader, identify, type ServerContexts, serverOptions } from '../tls/index.ts'
+import {
+  type ClientIdentity,
+  HelloReader,
+  identify,
+  type Served,
+  type ServerContexts,
+  serverOptions,
+} from '../tls/index.ts'
 
 /** What the handshakes of a service need. */
 export interface ListenerTls {
@@ -61,7 +68,7 @@ export class Handshake implements DeadlineOwner {
   readonly #deadline: Deadline
   readonly #cell: ServiceCell
   readonly #done: Done
-  #context: SecureContext | null = null
+  #served: Served | null = null
   #socket: TLSSocket | null = null
   #settled = false
   #begun = false
@@ -133,9 +140,10 @@ export class Handshake implements DeadlineOwner {
   }
 
   #shake(name: string): void {
-    this.#context = this.#contextFor(name)
-    if (this.#context === null) return this.#refuseName()
-    const socket = new TLSSocket(this.#raw, serverOptions(this.#context, this.#tls.protocol, this.#contexts.client))
+    this.#served = this.#servedFor(name)
+    if (this.#served === null) return this.#refuseName()
+    const { context, stapling } = this.#served
+    const socket = new TLSSocket(this.#raw, serverOptions(context, this.#tls.protocol, this.#contexts.client, stapling))
     this.#socket = socket
     socket.on('error', (error) => this.fail(codeOf(error).startsWith('ERR_SSL') ? 'protocol' : 'closed'))
     // What a server's socket says of a failed handshake.
@@ -146,7 +154,7 @@ export class Handshake implements DeadlineOwner {
   }
 
   /** null: nothing is to be served under that name. */
-  #contextFor(name: string): SecureContext | null {
+  #servedFor(name: string): Served | null {
     try {
       return this.#contexts.find(name)
     } catch {
@@ -167,7 +175,7 @@ export class Handshake implements DeadlineOwner {
   #secure(socket: TLSSocket): void {
     if (this.#settled) return
     // The name that OpenSSL has read is looked at again: a second ClientHello may have told another one.
-    if (!this.#contexts.single && this.#contextFor(nameOf(socket)) !== this.#context) return this.fail('name')
+    if (!this.#contexts.single && this.#servedFor(nameOf(socket)) !== this.#served) return this.fail('name')
     const { client: auth } = this.#contexts
     const client = auth === null ? null : identify(socket, auth)
     // Whose certificate is not good where one is required does not come in. Who may only not enter here is told so.

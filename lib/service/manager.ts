@@ -1,5 +1,6 @@
 /** Runs the virtual services of a configuration: rows, certificates, ports, probes, operators' wishes and data threads. */
 import { availableParallelism } from 'node:os'
+import { join } from 'node:path'
 import { setFlagsFromString } from 'node:v8'
 import { Board, newBindings, RowBook, sharedTime } from '../board/index.ts'
 import type { Config, OutliersConfig, PoolConfig, ServiceConfig } from '../config/index.ts'
@@ -74,6 +75,7 @@ export class Manager {
     this.#affinity = new AffinityPlan(options.stateFolder, options.log)
     this.#security = new Security({
       tickets: options.config.appliance.tickets,
+      folder: join(options.stateFolder, 'ocsp'),
       clock: options.clock,
       log: options.log,
       threads: () => this.#threads,

@@ -12,6 +12,7 @@ import {
   loadClientAuth,
   protocolOf,
   SecretKeeper,
+  Stapler,
   type TicketSecrets,
   type TlsView,
 } from '../tls/index.ts'
@@ -23,6 +24,8 @@ const LOOK_MS = 600 // a change is seen at one look and read at the next: taken 
 
 export interface SecurityOptions {
   readonly tickets: Config['appliance']['tickets']
+  /** Where OCSP answers are kept. */
+  readonly folder: string
   readonly clock: Clock
   readonly log: Logger
   readonly threads: () => Pick<Threads, 'ask'> | null
@@ -43,10 +46,17 @@ export class Security {
   #toldProblem: string | null = null
   #timer: NodeJS.Timeout | null = null
   #stopped = false
+  readonly #stapler: Stapler
+  /** There are other OCSP answers than the threads have. */
+  #stapled = false
 
   constructor(options: SecurityOptions) {
     this.#options = options
     const { tickets, clock } = options
+    const onChange = (): void => {
+      this.#stapled = true
+    }
+    this.#stapler = new Stapler({ folder: options.folder, clock, log: options.log, onChange })
     this.#secrets = new SecretKeeper({ file: tickets.file ?? null, rotateMs: tickets.rotate, clock })
   }
 
@@ -68,7 +78,7 @@ export class Security {
     )
     for (const { credentials } of certificates.certificates)
       for (const warning of credentials.warnings) this.#options.log.warn({ service: name }, warning)
-    const service = { certificates, client, config, view: viewOf(name, config, certificates, client) }
+    const service = { certificates, client, config, view: viewOf(name, config, certificates, client, this.#stapler) }
     this.#services.set(name, service)
     return service
   }
@@ -92,11 +102,14 @@ export class Security {
 
   stop(): void {
     this.#stopped = true
+    this.#stapler.stop()
     if (this.#timer !== null) clearTimeout(this.#timer)
   }
 
   async #look(): Promise<void> {
     await this.#lookAtSecrets()
+    const stapled = this.#stapled
+    this.#stapled = false
     for (const [name, service] of [...this.#services]) {
       const { log, threads } = this.#options
       try {
@@ -107,8 +120,10 @@ export class Security {
         if (trust === 'failed')
           log.warn({ service: name }, `what clients are verified by stays as it was: ${client.problem}`)
         if (trust === 'read') log.info({ service: name }, 'what clients are verified by is taken up from its files')
-        if ((!changed && trust !== 'read') || this.#stopped) continue
-        const tls = viewOf(name, config, certificates, client)
+        if (config.ocspStapling)
+          for (const { credentials } of certificates.certificates) await this.#stapler.look(credentials)
+        if ((!changed && trust !== 'read' && !(stapled && config.ocspStapling)) || this.#stopped) continue
+        const tls = viewOf(name, config, certificates, client, this.#stapler)
         this.#services.set(name, { ...service, view: tls })
         await threads()?.ask({ type: 'secure', service: name, tls })
       } catch (error) {
@@ -137,10 +152,12 @@ function viewOf(
   config: TlsConfig,
   { certificates }: CertificateStore,
   { value: client }: Followed<ClientAuth | null>,
+  stapler: Stapler,
 ): TlsView {
   const credentials = certificates.map((row) => row.credentials)
-  const { strictSni, tickets } = config
-  return { scope, credentials, strictSni, protocol: protocolOf(config), tickets, client }
+  const { strictSni, tickets, ocspStapling } = config
+  const staples = credentials.map((each) => (ocspStapling ? stapler.stapleOf(each) : null))
+  return { scope, credentials, strictSni, protocol: protocolOf(config), tickets, client, staples }
 }
 
 async function namingService<T>(name: string, loading: Promise<T>): Promise<T> {

@@ -1,6 +1,6 @@
 /** Turns credentials into what a TLS listener needs: a secure context, and the options of each socket. */
 import { constants, createHash } from 'node:crypto'
-import { createSecureContext, type SecureContext, type TLSSocketOptions } from 'node:tls'
+import { createSecureContext, type SecureContext, type Server, type TLSSocketOptions } from 'node:tls'
 import type { ClientAuth } from './client-identity.ts'
 import type { Credentials } from './credentials.ts'
 import { type Protocol, protocolOf } from './protocol.ts'
@@ -72,10 +72,17 @@ export function serverOptions(
   context: SecureContext,
   protocol: 'tls' | 'https',
   client: ClientAuth | null = null,
+  server: Server | null = null,
 ): TLSSocketOptions {
   const requestCert = client !== null
   // A client without a certificate is refused by OpenSSL where one is required; others are looked at by `identify`.
   const rejectUnauthorized = client?.mode === 'require'
-  const options = { isServer: true, secureContext: context, requestCert, rejectUnauthorized }
+  const options = {
+    isServer: true,
+    secureContext: context,
+    requestCert,
+    rejectUnauthorized,
+    ...(server === null ? {} : { server }),
+  }
   return protocol === 'https' ? { ...options, ALPNProtocols: ['http/1.1'] } : options
 }

@@ -8,6 +8,8 @@ export interface TlsView {
   readonly scope: string
   /** The first is for clients that ask for no name that any of them has. */
   readonly credentials: readonly Credentials[]
+  /** An OCSP answer for each of them; null: there is none. */
+  readonly staples: readonly (Uint8Array | null)[]
   /** Such clients are refused. */
   readonly strictSni: boolean
   readonly protocol: Protocol
