@@ -5,10 +5,11 @@ import { createLogger, DeadlineWheel, messageOf } from './core/index.ts'
 import { createDatapath, type Datapath, type ThreadTools } from './datapaths/index.ts'
 import type { FromThread, Request, ThreadStart, ToThread } from './service/index.ts'
 import { AccessLog } from './telemetry/index.ts'
+import { TicketRing } from './tls/index.ts'
 
 const port = parentPort
 if (port === null) throw new Error('data-thread.ts runs in a worker')
-const { board, bindings, threads, thread, accessLog, services, gates } = workerData as ThreadStart
+const { board, bindings, threads, thread, accessLog, services, gates, tickets } = workerData as ThreadStart
 
 const tell = (message: FromThread): void => port.postMessage(message)
 const log = createLogger({ thread })
@@ -18,6 +19,7 @@ const tools: ThreadTools = {
   wheel: new DeadlineWheel(),
   accessLog: new AccessLog(accessLog, (message) => tell({ type: 'problem', message })),
   log,
+  tickets: new TicketRing(tickets),
 }
 const datapaths = new Map<string, Datapath>()
 
@@ -41,6 +43,8 @@ async function obey(message: ToThread): Promise<void> {
       return tell({ type: 'drained' })
     case 'admit':
     case 'cut':
+    case 'secure':
+    case 'tickets':
     case 'oldest':
       return answer(message)
     case 'stop':
@@ -67,9 +71,14 @@ async function answer(request: Request & { readonly id: number }): Promise<void>
 }
 
 async function carryOut(request: Request): Promise<number | null> {
+  if (request.type === 'tickets') {
+    tools.tickets.replace(request.tickets)
+    return null
+  }
   const datapath = datapaths.get(request.service)
   if (datapath === undefined) return null
   if (request.type === 'admit') await datapath.admit(request.gate)
+  else if (request.type === 'secure') datapath.secure(request.tls)
   else if (request.type === 'cut') await datapath.cut(request.backend, request.spreadMs)
   else {
     const oldest = datapath.oldest(request.backend)

@@ -20,6 +20,7 @@ class PaperWire implements Wire {
   readonly localAddress = ''
   readonly localPort = 0
   readonly serverName = ''
+  readonly clientFields = ''
   writeText(text: string): boolean {
     this.text += text
     return true

@@ -24,7 +24,7 @@ export function createExposition(manager: Manager, version: string): Promise<Exp
 }
 
 const sourceOf = (service: RunningService, manager: Manager): ServiceSource => {
-  const { name, view, trackers, credentials } = service
+  const { name, view, trackers, certificates } = service
   return {
     name,
     row: view.row,
@@ -33,6 +33,10 @@ const sourceOf = (service: RunningService, manager: Manager): ServiceSource => {
     pools: view.pools,
     affinityEntries: manager.affinityEntriesOf(service),
     backends: trackers,
-    certificateNotAfter: credentials?.notAfter ?? null,
+    certificates: (certificates?.certificates ?? []).map(({ credentials, problem }) => ({
+      name: credentials.names[0] ?? '',
+      notAfter: credentials.notAfter,
+      broken: problem !== null,
+    })),
   }
 }

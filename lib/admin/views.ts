@@ -24,6 +24,7 @@ import type {
   StateChange,
   Subject,
 } from '../service/index.ts'
+import type { StoredCertificate } from '../tls/index.ts'
 
 export interface ProbeResultView {
   readonly at: string
@@ -120,9 +121,15 @@ export interface BackendView {
 
 export interface CertificateView {
   readonly names: readonly string[]
+  readonly issuer: string
+  /** `rsa`, `ec`, … */
+  readonly keyType: string
+  readonly fingerprint256: string
   readonly notAfter: string
   /** Whole days, rounded down; negative when it has expired. */
   readonly daysLeft: number
+  /** Why its files, as they are now, are not in use: the one before is. null: they are. */
+  readonly problem: string | null
 }
 
 export interface ServiceView {
@@ -137,7 +144,8 @@ export interface ServiceView {
   readonly queued: number
   readonly affinity: AffinityView
   readonly backends: readonly BackendView[]
-  readonly certificate: CertificateView | null
+  /** In the order of the configuration; empty: it does not end TLS. */
+  readonly certificates: readonly CertificateView[]
   readonly totals: {
     /** By class of the answer; `none` counts flows of TCP and TLS. */
     readonly requests: Readonly<Record<(typeof CODE_CLASSES)[number], number>>
@@ -298,7 +306,7 @@ export function serviceView(service: RunningService, manager: Manager, now: numb
     affinity: affinityView(service, manager),
     operated: operationsView(operator.find(target) as Subject, operator.overruled(target), now),
     backends: trackers.map((tracker) => backendView(tracker, manager, now)),
-    certificate: certificateView(service, now),
+    certificates: (service.certificates?.certificates ?? []).map((each) => certificateView(each, now)),
     totals: serviceTotals(board, view.row),
   }
 }
@@ -325,10 +333,10 @@ function affinityView(service: RunningService, manager: Manager): AffinityView {
   }
 }
 
-function certificateView({ credentials }: RunningService, now: number): CertificateView | null {
-  if (credentials === null) return null
-  const { names, notAfter } = credentials
-  return { names, notAfter: iso(notAfter), daysLeft: Math.floor((notAfter - now) / DAY_MS) }
+function certificateView({ credentials, problem }: StoredCertificate, now: number): CertificateView {
+  const { names, issuer, keyType, fingerprint256, notAfter } = credentials
+  const daysLeft = Math.floor((notAfter - now) / DAY_MS)
+  return { names, issuer, keyType, fingerprint256, notAfter: iso(notAfter), daysLeft, problem }
 }
 
 export const upOf = ({ trackers }: RunningService): number => trackers.filter(({ state }) => state === 'up').length
@@ -363,15 +371,22 @@ export function statusView(manager: Manager, file: string, version: string, now:
 
 function problemsOf(service: RunningService, now: number): string[] {
   const problems: string[] = []
-  const { trackers, credentials } = service
+  const { trackers, certificates } = service
   const failing = trackers.filter(({ facts }) => facts.admin === 'ready' && facts.health === 'failing')
   if (upOf(service) === 0) problems.push('no backend is up')
   else if (failing.length > 0) problems.push(`${failing.map(({ name }) => name).join(', ')} fail their probes`)
-  if (credentials !== null) {
-    const days = Math.floor((credentials.notAfter - now) / DAY_MS)
-    if (credentials.notAfter <= now) problems.push(`the certificate expired at ${iso(credentials.notAfter)}`)
-    else if (days < WARN_DAYS) problems.push(`the certificate expires at ${iso(credentials.notAfter)}`)
+  for (const { name, credentials, problem } of certificates?.certificates ?? []) {
+    const { notAfter } = credentials
+    const days = Math.floor((notAfter - now) / DAY_MS)
+    if (notAfter <= now) problems.push(`the certificate ${name} expired at ${iso(notAfter)}`)
+    else if (days < WARN_DAYS) problems.push(`the certificate ${name} expires at ${iso(notAfter)}`)
+    if (problem !== null) problems.push(`the certificate ${name} was changed and can't be used: ${problem}`)
   }
+  for (const [pool, { tls }] of service.view.pools.entries())
+    if (tls !== null && !tls.verified)
+      problems.push(
+        `backends${pool === 0 ? '' : ` of pool ${service.view.pools[pool]?.name}`} are not verified (backendTls.insecureSkipVerify)`,
+      )
   return problems
 }
 

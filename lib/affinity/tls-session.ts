@@ -4,9 +4,9 @@
  * once, so there this affinity knows nobody.
  */
 import type { Backend, Flow } from '../pool/index.ts'
+import { Cursor, HandshakeReader } from '../tls/index.ts'
 import { KeyedAffinity, KIND } from './bound.ts'
 import type { AffinityTools, AffinityView, BuiltAffinity, StreamSide, StreamWatch } from './contract.ts'
-import { Cursor, HandshakeReader } from './tls-records.ts'
 
 const CLIENT_HELLO = 1
 const SERVER_HELLO = 2

@@ -39,7 +39,7 @@ export const RETRY_REASONS = ['connect-failed', 'connect-timeout', 'stale-connec
 export type RetryReason = (typeof RETRY_REASONS)[number]
 
 /** Why a TLS handshake with a client failed. */
-export const HANDSHAKE_FAILURES = ['timeout', 'closed', 'protocol'] as const
+export const HANDSHAKE_FAILURES = ['timeout', 'closed', 'protocol', 'name', 'certificate'] as const
 export type HandshakeFailure = (typeof HANDSHAKE_FAILURES)[number]
 
 /** Successful handshakes: version and whether a session was resumed. */

@@ -1,21 +1,28 @@
-/** `evenkeel check`: every problem of a configuration, with its place. */
+/** `evenkeel check`: every problem of a configuration, with its place, and of the certificates that it names. */
 import { loadConfig, problemsToJson, renderProblems } from '../config/index.ts'
+import { type CertificateReport, reportCertificates } from './certificates.ts'
+
+const NOTHING: CertificateReport = { problems: [], warnings: [] }
 
 /** 0: valid. 2: not. */
 export async function check(file: string, json: boolean): Promise<number> {
   const result = await loadConfig(file)
   const problems = result.ok ? result.warnings : result.problems
+  const certificates = result.ok ? await reportCertificates(result.config) : NOTHING
+  const ok = result.ok && certificates.problems.length === 0
   if (json)
     process.stdout.write(
-      `${JSON.stringify({ ok: result.ok, files: result.files, problems: problemsToJson(problems) })}\n`,
+      `${JSON.stringify({ ok, files: result.files, problems: problemsToJson(problems), certificates })}\n`,
     )
   else {
     if (problems.length > 0)
       process.stderr.write(
         renderProblems(problems, { colour: process.stderr.isTTY, noun: result.ok ? 'warning' : 'problem' }),
       )
-    if (result.ok)
+    for (const message of certificates.problems) process.stderr.write(`problem: ${message}\n`)
+    for (const message of certificates.warnings) process.stderr.write(`warning: ${message}\n`)
+    if (result.ok && ok)
       process.stdout.write(`${file} is valid: ${Object.keys(result.config.virtualServices).length} virtual services\n`)
   }
-  return result.ok ? 0 : 2
+  return ok ? 0 : 2
 }

@@ -7,6 +7,7 @@ import { type DemoHandle, startDemoWorker } from '../demo/index.ts'
 import { EXIT, runBalancer, type Started } from '../main.ts'
 import { ensureDevelopmentCertificate } from '../tls/index.ts'
 import { banner, commandName } from './banner.ts'
+import { isDevelopment } from './certificates.ts'
 import { demoPorts } from './demo.ts'
 import { painter } from './paint.ts'
 
@@ -60,8 +61,8 @@ function startDemo(port: number): Promise<DemoHandle> {
 async function makeCertificates(config: Config): Promise<void> {
   for (const service of Object.values(config.virtualServices))
     for (const { cert, key } of service.tls?.certificates ?? []) {
+      if (cert === undefined || key === undefined || !isDevelopment(cert, key)) continue
       const folder = dirname(cert)
-      if (!cert.endsWith('/certs/localhost.pem') || key !== join(folder, 'localhost.key')) continue
       if (existsSync(cert) && !existsSync(join(folder, 'ca.pem'))) continue // somebody's own
       await ensureDevelopmentCertificate(folder)
     }

@@ -104,14 +104,12 @@ function lastChange({ last }: OperationsView): string | null {
 
 /** Where a service listens, and its certificate, above its table. */
 export function serviceHead(service: ServiceView, width: number, paint: Paint): string[] {
-  const { name, protocol, balance, listen, active, certificate, affinity, operated } = service
+  const { name, protocol, balance, listen, active, certificates, affinity, operated } = service
   const change = lastChange(operated)
   const lines = [
     `${name}  ${protocol}  ${balance}  on ${listen.join(', ')}  ${active} connections`,
     ...(affinity.type === 'none' ? [] : [affinityLine(affinity)]),
-    ...(certificate === null
-      ? []
-      : [`certificate for ${certificate.names.join(', ')}: ${validity(certificate.daysLeft)}`]),
+    ...certificates.flatMap(certificateLines),
   ]
   return [
     ...lines.map((line, i) => (i === 0 ? paint('bold', cut(line, width)) : cut(line, width))),
@@ -119,6 +117,11 @@ export function serviceHead(service: ServiceView, width: number, paint: Paint): 
     ...(change === null ? [] : [cut(change, width)]),
     '',
   ]
+}
+
+function certificateLines({ names, keyType, daysLeft, problem }: ServiceView['certificates'][number]): string[] {
+  const line = `certificate for ${names.join(', ')} (${keyType}): ${validity(daysLeft)}`
+  return problem === null ? [line] : [line, `  its files have changed and can't be used: ${problem}`]
 }
 
 function affinityLine({ type, fallback, group, entries }: ServiceView['affinity']): string {

@@ -8,6 +8,7 @@ import { canonicalHost, checkListeners } from './listeners.ts'
 import { nearest } from './nearest.ts'
 import { checkProbe, idleProbeOptions } from './probe-checks.ts'
 import type { Finding, Place } from './source.ts'
+import { checkBackendTls, checkTls, warnOfBackendTls, warnOfTls } from './tls-checks.ts'
 import { child, type Entry, itemsOf, type Tree, textOf } from './tree.ts'
 
 const MAX_SERVICES = 4096 // rows of the board
@@ -53,16 +54,6 @@ function checkAdmin(root: Tree): Finding[] {
   return [{ at: token?.at ?? admin.at, path: ['admin', 'token'], message }]
 }
 
-function checkTls({ at, value: service }: Entry): Finding[] {
-  const protocol = textOf(child(service, 'protocol'))
-  const tls = service.kind === 'map' ? service.entries.get('tls') : undefined
-  if ((protocol === 'tls' || protocol === 'https') && tls === undefined)
-    return [{ at, path: ['tls'], message: `is missing: protocol ${protocol} needs tls.certificates` }]
-  if (tls === undefined || (protocol !== 'tcp' && protocol !== 'udp' && protocol !== 'http')) return []
-  const meant = { tcp: '; did you mean tls?', http: '; did you mean https?', udp: '' }[protocol]
-  return [{ at: tls.at, path: ['tls'], message: `protocol ${protocol} has no tls${meant}` }]
-}
-
 /** A service's own pool, then those under `pools`, with the path to each. */
 function poolsOf(service: Tree): (readonly [tree: Tree, path: readonly string[]])[] {
   const pools = child(service, 'pools')
@@ -83,6 +74,7 @@ function checkPools({ at, value: service }: Entry): Finding[] {
     for (const each of [
       ...checkTimes(child(pool, 'health')),
       ...checkProbe(pool),
+      ...checkBackendTls(pool, service),
       ...checkBalancing(pool, isHttp(service)),
     ])
       findings.push({ ...each, path: [...path, ...each.path] })
@@ -242,6 +234,11 @@ export function warn(root: Tree): Finding[] {
     for (const [pool, at] of poolsOf(service))
       for (const { path, message } of idlePoolOptions(pool))
         if (at.length === 0 || below(pool, path) !== below(service, path)) idle([...at, ...path], message)
+    for (const [pool, where] of poolsOf(service))
+      for (const { at, path, message } of warnOfBackendTls(pool))
+        findings.push({ at, path: ['virtualServices', name, ...where, ...path], message })
+    for (const { at, path, message } of warnOfTls(service))
+      findings.push({ at, path: ['virtualServices', name, ...path], message })
     const proxyProtocol = child(service, 'proxyProtocol')
     if ((textOf(child(proxyProtocol, 'accept')) ?? 'off') === 'off')
       for (const key of ['from', 'timeout']) idle(['proxyProtocol', key], 'has no effect while accept is off')

@@ -1,5 +1,6 @@
 /** The options of probes: the declaration, as in schema.ts. What a type needs and what it can't use is in probe-checks.ts. */
 import { z } from 'zod'
+import { peerShape } from './backend-tls.ts'
 import { parseLdapFilter } from './ldap-filter.ts'
 import { checkPattern } from './patterns.ts'
 import { duration, percentage, statusList } from './scalars.ts'
@@ -91,18 +92,13 @@ const tls = z.strictObject({
       'TLS of probes that can do without. `implicit`: from the first byte on. `starttls`: asked for as the protocol has it ' +
         '(smtp, imap, pop3, ldap, postgres, mysql). `https` and `tls` always use it.',
     ),
+  ...peerShape,
   serverName: z
     .string()
     .min(1)
     .max(253)
     .optional()
     .describe("Name sent as SNI and checked. Default: `host` with https, else the backend's address is checked."),
-  ca: z
-    .string()
-    .min(1)
-    .optional()
-    .describe('PEM file with the authorities that may sign. Default: those of the runtime.'),
-  insecureSkipVerify: z.boolean().default(false).describe('Accept any certificate.'),
 })
 
 const dnsName = () =>

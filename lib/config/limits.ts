@@ -26,6 +26,14 @@ export const limits = z.strictObject({
       'The same for each client address (an IPv6 /64 is one client). 0: no limit, because an office, a mobile network or a ' +
         'load balancer in front can be one address. Peers in `http.trustedProxies` are not limited.',
     ),
+  handshakes: z
+    .int()
+    .min(0)
+    .max(1_000_000)
+    .default(1024)
+    .describe(
+      'TLS handshakes under way at once in each data thread; more clients wait, at most for `timeouts.handshake`. 0: no limit.',
+    ),
   requestsPerClient: z
     .strictObject({
       rate: rate({ min: 0.01, max: 1_000_000 }).describe('Requests of one client that go on in the long run.'),

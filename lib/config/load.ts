@@ -7,7 +7,14 @@ import { explain, type Issue } from './explain.ts'
 import { openSource } from './files.ts'
 import type { Path } from './path.ts'
 import { readYaml } from './reader.ts'
-import { type Config, configSchema, defaultsSchema, serviceSchema } from './schema.ts'
+import {
+  type Config,
+  configSchema,
+  defaultsSchema,
+  type HealthConfig,
+  type PoolConfig,
+  serviceSchema,
+} from './schema.ts'
 import { type Finding, type Problem, Source, toProblems } from './source.ts'
 import { child, type Leaf, locate, type Tree, toData, without } from './tree.ts'
 
@@ -85,23 +92,52 @@ function issuesUnderBadName(issue: Issue, root: Tree, asText: ReadonlySet<Leaf>)
   return (result.error?.issues ?? []).map((inner) => ({ ...inner, path: [...issue.path, ...inner.path] }))
 }
 
+/** Probes believe what flows believe, unless they are told whom to believe themselves. */
+function inherit<Tls extends HealthConfig['tls']>(own: Tls, flows: NonNullable<PoolConfig['backendTls']>): Tls {
+  const told = own.ca !== undefined || own.pins.length > 0 || own.insecureSkipVerify
+  const trust = told ? null : { ...pick(flows, 'ca'), pins: flows.pins, insecureSkipVerify: flows.insecureSkipVerify }
+  const name = own.serverName === undefined ? pick(flows, 'serverName') : null
+  const pair = own.cert === undefined ? { ...pick(flows, 'cert'), ...pick(flows, 'key') } : null
+  return { ...own, ...trust, ...name, ...pair }
+}
+
+function pick<Of extends object, Key extends keyof Of>(from: Of, key: Key): Partial<Of> {
+  const some: Partial<Of> = {}
+  if (from[key] !== undefined) some[key] = from[key]
+  return some
+}
+
 /** Files named by the configuration, relative to the folder of the file that names them. */
 function withAbsolutePaths(config: Config, root: Tree): Config {
   const absolute = (file: string, path: Path) => resolve(locate(root, path).tree.at.source.folder, file)
   const { stateFile } = config.appliance
   if (stateFile !== 'off') config.appliance.stateFile = absolute(stateFile, ['appliance', 'stateFile'])
+  const { tickets } = config.appliance
+  if (tickets.file !== undefined) tickets.file = absolute(tickets.file, ['appliance', 'tickets', 'file'])
   const { path: log } = config.accessLog
   if (log !== 'stdout') config.accessLog.path = absolute(log, ['accessLog', 'path'])
   for (const [name, service] of Object.entries(config.virtualServices)) {
     const path = ['virtualServices', name]
     for (const [i, row] of (service.tls?.certificates ?? []).entries()) {
-      row.cert = absolute(row.cert, [...path, 'tls', 'certificates', i, 'cert'])
-      row.key = absolute(row.key, [...path, 'tls', 'certificates', i, 'key'])
+      for (const key of ['cert', 'key', 'pfx', 'passphraseFile'] as const) {
+        const file = row[key]
+        if (file !== undefined) row[key] = absolute(file, [...path, 'tls', 'certificates', i, key])
+      }
+    }
+    for (const key of ['clientCa', 'clientCrl'] as const) {
+      const file = service.tls?.[key]
+      if (service.tls !== undefined && file !== undefined) service.tls[key] = absolute(file, [...path, 'tls', key])
     }
     const pools = Object.entries(service.pools).map(([key, pool]) => [pool, [...path, 'pools', key]] as const)
-    for (const [{ health }, where] of [[service, path] as const, ...pools]) {
+    for (const [{ health, backendTls }, where] of [[service, path] as const, ...pools]) {
       const { tls, exec } = health
-      if (tls.ca !== undefined) tls.ca = absolute(tls.ca, [...where, 'health', 'tls', 'ca'])
+      for (const key of ['ca', 'cert', 'key'] as const) {
+        const [probes, flows] = [tls[key], backendTls?.[key]]
+        if (probes !== undefined) tls[key] = absolute(probes, [...where, 'health', 'tls', key])
+        if (backendTls !== undefined && flows !== undefined)
+          backendTls[key] = absolute(flows, [...where, 'backendTls', key])
+      }
+      if (backendTls !== undefined) health.tls = inherit(tls, backendTls)
       const [program] = exec.command ?? []
       if (exec.command !== undefined && program !== undefined)
         exec.command[0] = absolute(program, [...where, 'health', 'exec', 'command', 0])

@@ -5,12 +5,14 @@
 import { isIP } from 'node:net'
 import { z } from 'zod'
 import { affinity, bindings } from './affinity.ts'
+import { backendTls } from './backend-tls.ts'
 import { hash, load } from './balancing.ts'
 import { compression } from './compression.ts'
 import { filtersShape, pathsShape, poolsShape, routesShape, sorryShape } from './filters.ts'
 import { health } from './health.ts'
 import { limits, overload } from './limits.ts'
 import { backendAddress, cidr, duration, listenAddress, percentage, size } from './scalars.ts'
+import { tickets, tls } from './tls.ts'
 
 /** A key that is part of the contract and refused until its feature is built. */
 const later = (what: string) =>
@@ -37,25 +39,6 @@ const name = () =>
   z
     .string()
     .regex(NAME, 'a name has letters, digits, ".", "_" and "-", starts with a letter or digit, and is at most 63 long')
-
-const certificate = z.strictObject({
-  cert: z
-    .string()
-    .min(1)
-    .describe('PEM file with the certificate and its chain, leaf first. Relative to the folder of the configuration.'),
-  key: z.string().min(1).describe('PEM file with the private key.'),
-  pfx: later('PKCS#12'),
-  passphrase: later('A passphrase'),
-})
-
-const tls = z.strictObject({
-  certificates: z
-    .array(certificate)
-    .min(1, 'one certificate is needed')
-    .max(1, 'several certificates in one service are not available yet')
-    .describe('The certificate of this service.'),
-  minVersion: z.enum(['TLSv1.2', 'TLSv1.3']).default('TLSv1.2').describe('Oldest protocol version accepted.'),
-})
 
 const timeouts = z.strictObject({
   connect: duration({ min: '10ms' }).prefault('2s').describe('To connect to a backend.'),
@@ -222,6 +205,7 @@ export const poolShape = {
   hash: hash.prefault({}).describe('For `balance: hash`.'),
   affinity,
   health: health.prefault({}).describe('The probe of the backends.'),
+  backendTls,
   drain: z
     .strictObject({
       timeout: duration()
@@ -356,6 +340,7 @@ export const configSchema = z.strictObject({
         .prefault({})
         .describe('What SIGTERM does to flows.'),
       affinity: bindings,
+      tickets,
       overload: overload
         .prefault({})
         .describe('When new connections are refused because memory or descriptors run short.'),

@@ -5,7 +5,7 @@ import type { PoolConfig, ServiceConfig } from '../config/index.ts'
 import type { DeadlineWheel, Logger } from '../core/index.ts'
 import type { Pool, Tier } from '../pool/index.ts'
 import type { AccessLog } from '../telemetry/index.ts'
-import type { Credentials } from '../tls/index.ts'
+import type { BackendTlsView, TlsView } from '../tls/index.ts'
 import type { HashKey } from './http/hash-key.ts'
 import type { RetryBudget } from './retry-budget.ts'
 
@@ -27,13 +27,6 @@ export interface ServiceView {
   readonly tls: TlsView | null
 }
 
-/** `ticketKeys` are the same in every data thread, so that a session resumes in whichever it comes to. */
-export interface TlsView {
-  readonly credentials: Credentials
-  readonly minVersion: 'TLSv1.2' | 'TLSv1.3'
-  readonly ticketKeys: Uint8Array
-}
-
 export interface ListenerView {
   readonly row: number
   readonly host: string
@@ -50,6 +43,8 @@ export interface PoolView {
   /** null: clients are not kept on their backends. */
   readonly affinity: AffinityView | null
   readonly backends: readonly BackendView[]
+  /** null: plain connections to them. */
+  readonly tls: BackendTlsView | null
   readonly queue: PoolConfig['queue']
   readonly allDown: PoolConfig['allDown']
   readonly sorry: PoolConfig['sorry']
@@ -121,6 +116,8 @@ export interface Session {
 export interface Datapath {
   /** Listens on every address as the gate wants it, or throws and listens on none. Otherwise than `open`: connections end with their next answer. */
   admit(gate: ServiceGate): Promise<void>
+  /** Handshakes that begin from now on are as `tls` says; connections that are open stay as they are. */
+  secure(tls: TlsView): void
   /** Takes no new flows; resolves when the last one has ended. */
   drain(): Promise<void>
   /** Ends all flows, or those on one backend, spread over `spreadMs`; resolves when they have ended. */

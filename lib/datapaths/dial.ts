@@ -1,7 +1,7 @@
 /** Connects to a backend within a time, once. */
 import { connect } from 'node:net'
 import { codeOf, Deadline, type DeadlineOwner, type DeadlineWheel, nowMs } from '../core/index.ts'
-import type { Backend } from '../pool/index.ts'
+import type { Backend, Security } from '../pool/index.ts'
 import { connectHandle, handleWires } from './handle-wire.ts'
 import { SocketWire } from './socket-wire.ts'
 import { idleSink, type Wire } from './wire.ts'
@@ -24,9 +24,10 @@ export class Dial implements DeadlineOwner {
     this.#deadline = new Deadline(wheel, this)
     this.#deadline.set(timeoutMs)
     const settle: Dialled = (wire, code) => this.#settle(wire, code)
-    this.#cancel = handleWires
-      ? connectHandle(backend.host, backend.port, settle)
-      : connectSocket(backend.host, backend.port, settle)
+    const { security } = backend
+    const { host, port } = backend
+    if (security !== null) this.#cancel = connectSecure(backend, security, settle)
+    else this.#cancel = handleWires ? connectHandle(host, port, settle) : connectSocket(host, port, settle)
   }
 
   onDeadline(): void {
@@ -49,6 +50,32 @@ export class Dial implements DeadlineOwner {
     if (wire === null) this.#backend.cell.connectFailure()
     else this.#backend.cell.connected(nowMs() - this.#startedAt)
     this.#done(wire, code)
+  }
+}
+
+/** The connection and the handshake together have the time of a connect. */
+function connectSecure({ host, port }: Backend, security: Security, done: Dialled): () => void {
+  const raw = connect({ host, port, allowHalfOpen: true, noDelay: true })
+  const failed = (error: Error): void => {
+    raw.destroy()
+    done(null, codeOf(error))
+  }
+  raw.once('error', failed)
+  raw.once('connect', () => {
+    const socket = security.wrap(raw, host, port)
+    socket.once('error', failed)
+    socket.once('secureConnect', () => {
+      const wire = new SocketWire(socket, raw)
+      wire.sink = idleSink
+      socket.off('error', failed)
+      raw.off('error', failed)
+      done(wire, '')
+    })
+  })
+  return () => {
+    raw.off('error', failed)
+    raw.on('error', () => {}) // what it says of a connection given up interests nobody
+    raw.destroy()
   }
 }
 

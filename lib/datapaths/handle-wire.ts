@@ -168,6 +168,10 @@ export class HandleWire implements Wire {
     return ''
   }
 
+  get clientFields(): string {
+    return ''
+  }
+
   get localAddress(): string {
     return this.#own().address ?? ''
   }

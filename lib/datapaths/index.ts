@@ -9,5 +9,5 @@ export async function createDatapath(view: ServiceView, tools: ThreadTools): Pro
   return new StreamDatapath(view, tools, (context) => new ProxyEngine(context))
 }
 
-export type { BackendView, Datapath, ListenerView, PoolView, ServiceGate, ServiceView, TlsView } from './contract.ts'
+export type { BackendView, Datapath, ListenerView, PoolView, ServiceGate, ServiceView } from './contract.ts'
 export type { ThreadTools } from './stream.ts'

@@ -1,19 +1,11 @@
 /** Listens on one address in one data thread, and turns what is accepted into wires. */
 import { createServer, type Server, type Socket } from 'node:net'
-import { type SecureContext, TLSSocket } from 'node:tls'
-import type { HandshakeFailure, ListenerCell, ServiceCell } from '../board/index.ts'
-import {
-  BalancerError,
-  codeOf,
-  Deadline,
-  type DeadlineOwner,
-  type DeadlineWheel,
-  formatAddress,
-  messageOf,
-} from '../core/index.ts'
-import { serverOptions } from '../tls/index.ts'
+import type { ListenerCell, ServiceCell } from '../board/index.ts'
+import { BalancerError, codeOf, type DeadlineWheel, formatAddress, messageOf } from '../core/index.ts'
+import type { ClientIdentity } from '../tls/index.ts'
 import type { Denial, Gate, Ticket } from './gate.ts'
 import { HandleWire, takeHandles } from './handle-wire.ts'
+import { Handshake, type ListenerTls } from './handshake.ts'
 import type { ProxyAcceptor } from './proxy-protocol/acceptor.ts'
 import type { ProxyHeader } from './proxy-protocol/header.ts'
 import { introduce } from './proxy-protocol/introduced-wire.ts'
@@ -23,13 +15,6 @@ import type { Wire } from './wire.ts'
 const NOTHING = Buffer.alloc(0)
 const BACKLOG = 4096 // the kernel caps it at net.core.somaxconn
 
-/** What TLS needs here; null for plain TCP. */
-export interface ListenerTls {
-  readonly context: SecureContext
-  readonly protocol: 'tls' | 'https'
-  readonly timeoutMs: number
-}
-
 export interface ListenerOptions {
   readonly host: string
   readonly port: number
@@ -37,6 +22,7 @@ export interface ListenerOptions {
   readonly cell: ListenerCell
   readonly serviceCell: ServiceCell
   readonly wheel: DeadlineWheel
+  /** null for plain TCP. */
   readonly tls: ListenerTls | null
   /** Reads PROXY headers; null where none is expected. */
   readonly proxy: ProxyAcceptor | null
@@ -45,6 +31,8 @@ export interface ListenerOptions {
   accept(wire: Wire, ticket: Ticket): void
   /** Closes a connection that is not taken. */
   turnAway(wire: Wire, why: Denial): void
+  /** Closes a connection whose client may not come in. */
+  refuse(wire: Wire, refusal: NonNullable<ClientIdentity['refusal']>): void
 }
 
 export class Listener {
@@ -110,17 +98,23 @@ export class Listener {
 
   /** A handshake is a connection too: the gate comes before it. */
   #shake(raw: Socket, tls: ListenerTls, header: ProxyHeader | null): void {
-    const { gate, cell } = this.#options
+    const { gate, cell, serviceCell, wheel } = this.#options
     const ticket = gate.admit(header?.ends ?? raw)
     if (typeof ticket === 'string') return denySocket(raw, gate, ticket)
-    const handshake = new Handshake(raw, tls, this.#options, (socket) => {
+    const handshake = new Handshake(raw, tls, { cell: serviceCell, wheel }, (socket, client) => {
       this.#handshakes.delete(handshake)
       if (socket === null) return ticket.end()
+      const wire = new SocketWire(socket, raw, client?.fields)
+      if (client !== null && client.refusal !== null) {
+        ticket.end()
+        // An answer in HTTP/1.1 is no answer in another protocol.
+        return socket.alpnProtocol === 'h2' ? wire.reset() : this.#options.refuse(wire, client.refusal)
+      }
       cell.connection()
-      const wire = new SocketWire(socket, raw)
       this.#options.accept(header === null ? wire : introduce(wire, header, NOTHING), ticket)
     })
     this.#handshakes.add(handshake)
+    handshake.start()
   }
 }
 
@@ -128,51 +122,4 @@ function denySocket(socket: Socket, gate: Gate, why: Denial): void {
   gate.denied(why)
   socket.on('error', () => {}) // it is of no interest any more
   socket.resetAndDestroy()
-}
-
-/** One TLS handshake with a client: ends with a socket or with null, once. */
-class Handshake implements DeadlineOwner {
-  readonly #raw: Socket
-  readonly #socket: TLSSocket
-  readonly #deadline: Deadline
-  readonly #cell: ServiceCell
-  readonly #done: (socket: TLSSocket | null) => void
-  #settled = false
-
-  constructor(raw: Socket, tls: ListenerTls, options: ListenerOptions, done: (socket: TLSSocket | null) => void) {
-    this.#raw = raw
-    this.#cell = options.serviceCell
-    this.#done = done
-    raw.on('error', () => this.fail('closed'))
-    this.#socket = new TLSSocket(raw, serverOptions(tls.context, tls.protocol))
-    this.#socket.on('error', (error) => this.fail(codeOf(error).startsWith('ERR_SSL') ? 'protocol' : 'closed'))
-    this.#socket.on('_tlsError', () => this.fail('protocol')) // what a server's socket says of a failed handshake
-    this.#socket.on('end', () => this.fail('closed')) // a half-open client can't finish a handshake
-    this.#socket.on('close', () => this.fail('closed'))
-    this.#socket.once('secure', () => this.#secure())
-    this.#deadline = new Deadline(options.wheel, this)
-    this.#deadline.set(tls.timeoutMs)
-  }
-
-  onDeadline(): void {
-    this.fail('timeout')
-  }
-
-  fail(reason: HandshakeFailure | null): void {
-    if (this.#settled) return
-    this.#settled = true
-    this.#deadline.release()
-    if (reason !== null) this.#cell.handshakeFailure(reason)
-    this.#socket.destroy()
-    this.#raw.destroy()
-    this.#done(null)
-  }
-
-  #secure(): void {
-    if (this.#settled) return
-    this.#settled = true
-    this.#deadline.release()
-    this.#cell.handshake(this.#socket.getProtocol() ?? '', this.#socket.isSessionReused())
-    this.#done(this.#socket)
-  }
 }

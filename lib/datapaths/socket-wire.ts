@@ -12,6 +12,7 @@ export class SocketWire implements Wire {
   readonly remoteAddress: string
   readonly remotePort: number
   readonly localPort: number
+  readonly clientFields: string
   readonly #socket: Socket
   readonly #raw: Socket
   #inflight = 0
@@ -21,7 +22,8 @@ export class SocketWire implements Wire {
   #ended = false
 
   /** @param raw the TCP socket below a TLS socket, for `reset` */
-  constructor(socket: Socket, raw = socket) {
+  constructor(socket: Socket, raw = socket, clientFields = '') {
+    this.clientFields = clientFields
     this.#socket = socket
     this.#raw = raw
     this.remoteAddress = raw.remoteAddress ?? ''

@@ -1,11 +1,11 @@
 /** The datapath of `tcp`, `tls`, `http` and `https` services in one data thread: listeners in front, sessions behind. */
 import { createAffinity } from '../affinity/index.ts'
 import { BackendCell, type Board, Clients, ListenerCell, PoolCell, ServiceCell, sharedTime } from '../board/index.ts'
-import { BalancerError, type DeadlineWheel, type Logger, nowMs } from '../core/index.ts'
+import { BalancerError, type DeadlineWheel, formatAddress, type Logger, nowMs, tlsProblem } from '../core/index.ts'
 import { policyFactory } from '../policies/index.ts'
 import { Backend, Pool } from '../pool/index.ts'
 import type { AccessLog } from '../telemetry/index.ts'
-import { createServerContext } from '../tls/index.ts'
+import { BackendTls, type BackendTlsView, ServerContexts, type TicketRing, type TlsView } from '../tls/index.ts'
 import type {
   Datapath,
   ListenerView,
@@ -18,12 +18,13 @@ import type {
 } from './contract.ts'
 import { cutAll } from './cut.ts'
 import { Gate, type Ticket } from './gate.ts'
+import { HandshakeSlots, type ListenerTls } from './handshake.ts'
 import { HttpContext } from './http/context.ts'
 import { H1Session } from './http/h1.ts'
 import { HashKey } from './http/hash-key.ts'
-import { turnAway } from './http/turn-away.ts'
+import { tellAndClose, turnAway } from './http/turn-away.ts'
 import type { ProxyEngine } from './http-proxy/engine.ts'
-import { Listener, type ListenerTls } from './listener.ts'
+import { Listener } from './listener.ts'
 import { ProxyAcceptor } from './proxy-protocol/acceptor.ts'
 import { RetryBudget } from './retry-budget.ts'
 import { TcpSession } from './tcp/session.ts'
@@ -39,6 +40,7 @@ export interface ThreadTools {
   readonly wheel: DeadlineWheel
   readonly accessLog: AccessLog
   readonly log: Logger
+  readonly tickets: TicketRing
 }
 
 export class StreamDatapath implements Datapath {
@@ -81,7 +83,7 @@ export class StreamDatapath implements Datapath {
     this.#http = http ? new HttpContext(context) : null
     this.#engine = this.#http === null || engine === null ? null : engine(this.#http)
     this.#context = this.#http ?? context
-    this.#tls = listenerTls(view)
+    this.#tls = listenerTls(view, tools.tickets)
   }
 
   #listener({ row, host, port }: ListenerView): Listener {
@@ -100,6 +102,7 @@ export class StreamDatapath implements Datapath {
       proxy: this.#proxy(view),
       gate: new Gate({ board, listenerCell, serviceCell: cell, limits: view.limits, clients, trusts }),
       accept: (wire, ticket) => this.#accept(wire, ticket),
+      refuse: (wire, refusal) => (this.#http === null ? wire.reset() : tellAndClose(wire, refusal, wheel)),
       turnAway: (wire, why) => (this.#http === null ? wire.reset() : turnAway(wire, why, wheel)),
     })
   }
@@ -143,6 +146,10 @@ export class StreamDatapath implements Datapath {
     else new TcpSession(this.#context, wire, ended).start()
   }
 
+  secure(tls: TlsView): void {
+    if (this.#tls !== null) this.#tls.contexts = new ServerContexts(tls, this.#tools.tickets)
+  }
+
   async drain(): Promise<void> {
     this.#context.draining = true
     this.#shut()
@@ -176,28 +183,47 @@ export class StreamDatapath implements Datapath {
   }
 }
 
-function listenerTls({ tls, protocol, timeouts }: ServiceView): ListenerTls | null {
+function listenerTls({ tls, protocol, timeouts, limits }: ServiceView, tickets: TicketRing): ListenerTls | null {
   if (tls === null) return null
-  const { credentials, minVersion, ticketKeys } = tls
   return {
-    context: createServerContext(credentials, { minVersion, ticketKeys }),
+    contexts: new ServerContexts(tls, tickets),
+    slots: new HandshakeSlots(limits.handshakes),
     protocol: protocol === 'https' ? 'https' : 'tls',
     timeoutMs: timeouts.handshake,
   }
+}
+
+const TELL_MS = 60_000 // a handshake that fails with every flow is told once in that time
+
+function backendTls(service: string, protocol: ServiceView['protocol'], view: BackendTlsView, log: Logger): BackendTls {
+  const told = new Map<string, number>()
+  return new BackendTls(view, protocol.startsWith('http') ? ['http/1.1'] : [], (host, port, error) => {
+    const at = formatAddress(host, port)
+    const now = nowMs()
+    if (now - (told.get(at) ?? Number.NEGATIVE_INFINITY) < TELL_MS) return
+    told.set(at, now)
+    log.warn({ service, backend: at }, `backend ${at}: ${tlsProblem(error)}`)
+  })
 }
 
 function servicePool(
   { name, protocol }: ServiceView,
   view: PoolView,
   service: ServiceCell,
-  { board, thread }: ThreadTools,
+  { board, thread, log }: ThreadTools,
 ): ServicePool {
   const policy = policyFactory(view.balance, view.hash)
   if (policy === undefined)
     throw new BalancerError('CONFIG_INVALID', `service ${name}: there is no policy ${view.balance}`)
+  const security = view.tls === null ? null : backendTls(name, protocol, view.tls, log)
   const backends = view.backends.map(
     ({ name, host, port, row, sendProxy, tier }) =>
-      new Backend(name, host, port, new BackendCell(board, thread, row), { sendProxy, tier, watched: view.watched }),
+      new Backend(name, host, port, new BackendCell(board, thread, row), {
+        sendProxy,
+        tier,
+        watched: view.watched,
+        security,
+      }),
   )
   const cell = new PoolCell(board, thread, view.row)
   const built =

@@ -31,6 +31,8 @@ export interface Wire {
   readonly localPort: number
   /** The name that the client asked for in its TLS handshake, or ''. */
   readonly serverName: string
+  /** Lines for the heads of its requests, of the client's certificate; '': it was not asked for one. */
+  readonly clientFields: string
   /** Writes latin-1 text. False: pending, wait for `onDrain` before writing much more. */
   writeText(text: string): boolean
   /** Writes what is in the outbox; same answer. */

@@ -1,4 +1,6 @@
 /** One backend of one service, as a data thread sees it. Identified by service and name, never by address. */
+import type { Socket } from 'node:net'
+import type { TLSSocket } from 'node:tls'
 import type { BackendCell } from '../board/index.ts'
 
 /** A version of the PROXY protocol, or none. */
@@ -7,7 +9,15 @@ export type SendProxy = 'off' | 'v1' | 'v2'
 /** When it is used: `backup` while no primary takes new flows, `sorry` while no backup does either. */
 export type Tier = 'primary' | 'backup' | 'sorry'
 
+/** Makes connections to a backend secure. */
+export interface Security {
+  /** A handshake over a connection to it; `secureConnect` comes only when the backend is who it should be. */
+  wrap(raw: Socket, host: string, port: number): TLSSocket
+}
+
 export interface BackendOptions {
+  /** null: plain connections. */
+  readonly security?: Security | null
   readonly sendProxy?: SendProxy
   readonly tier?: Tier
   /** Flows that fail on it are counted: too many in a row eject it. */
@@ -23,6 +33,8 @@ export class Backend {
   readonly sendProxy: SendProxy
   readonly tier: Tier
   readonly watched: boolean
+  /** null: plain connections. */
+  readonly security: Security | null
   /** Effective weight when the eligible snapshot was built, 0.01..256. */
   weight = 1
   /** The most flows at once when the eligible snapshot was built; 0: no limit. */
@@ -35,7 +47,7 @@ export class Backend {
     host: string,
     port: number,
     cell: BackendCell,
-    { sendProxy = 'off', tier = 'primary', watched = false }: BackendOptions = {},
+    { sendProxy = 'off', tier = 'primary', watched = false, security = null }: BackendOptions = {},
   ) {
     this.name = name
     this.host = host
@@ -44,5 +56,6 @@ export class Backend {
     this.sendProxy = sendProxy
     this.tier = tier
     this.watched = watched
+    this.security = security
   }
 }

@@ -1,4 +1,4 @@
-export { Backend, type BackendOptions, type SendProxy, type Tier } from './backend.ts'
+export { Backend, type BackendOptions, type Security, type SendProxy, type Tier } from './backend.ts'
 export type { Affinity, Flow, Policy, PolicyFactory, PolicyTools } from './contracts.ts'
 export { FULL, Pool, type PoolOptions } from './pool.ts'
 export { Queue, type QueueLimits, type Waiter } from './queue.ts'

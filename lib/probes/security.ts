@@ -22,6 +22,18 @@ export function trustOf({ tls, host }: HealthConfig): TlsTrust {
     rejectUnauthorized: !tls.insecureSkipVerify,
     ...(servername === undefined ? null : { servername }),
     ...(tls.ca === undefined ? null : { ca: readAuthorities(tls.ca) }),
+    pins: tls.pins,
+    ...(tls.cert === undefined ? null : { cert: readText(tls.cert), key: readText(tls.key ?? tls.cert) }),
+  }
+}
+
+function readText(file: string): string {
+  try {
+    return readFileSync(file, 'latin1')
+  } catch (error) {
+    throw new BalancerError('TLS_CERTIFICATE', `health.tls: ${file} can't be read: ${messageOf(error)}`, {
+      cause: error,
+    })
   }
 }
 

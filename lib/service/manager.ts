@@ -1,11 +1,12 @@
 /** Runs the virtual services of a configuration: rows, certificates, ports, probes, operators' wishes and data threads. */
 import { availableParallelism } from 'node:os'
+import { join } from 'node:path'
 import { setFlagsFromString } from 'node:v8'
 import { Board, newBindings, RowBook, sharedTime } from '../board/index.ts'
 import type { Config, OutliersConfig, PoolConfig, ServiceConfig } from '../config/index.ts'
-import { BalancerError, type Clock, formatAddress, type Logger } from '../core/index.ts'
+import { type BalancerError, type Clock, formatAddress, type Logger } from '../core/index.ts'
 import type { BackendView, ListenerView, PoolView, ServiceView } from '../datapaths/index.ts'
-import { type Credentials, loadCredentials, newTicketKeys } from '../tls/index.ts'
+import type { CertificateStore } from '../tls/index.ts'
 import { AffinityPlan, usesTable } from './affinity.ts'
 import { spreadOf } from './drain.ts'
 import { Leftovers } from './leftovers.ts'
@@ -17,6 +18,7 @@ import { OverloadWatch } from './overload.ts'
 import { membersOf, poolsOf, sizeOf } from './pools.ts'
 import { type Claim, claimPort } from './ports.ts'
 import { type Entry, entryOf, NOTHING, probedOf, type Recalled, type SavedBackend, type Snapshot } from './saved.ts'
+import { Security } from './security.ts'
 import { Threads } from './threads.ts'
 import { BackendTracker, type StateChange } from './tracker.ts'
 
@@ -39,7 +41,8 @@ export interface RunningService {
   readonly config: ServiceConfig
   readonly view: ServiceView
   readonly trackers: readonly BackendTracker[]
-  readonly credentials: Credentials | null
+  /** null: it does not end TLS. */
+  readonly certificates: CertificateStore | null
   readonly outliers: readonly OutlierWatch[]
 }
 
@@ -49,6 +52,7 @@ export class Manager {
   readonly #options: ManagerOptions
   readonly #rows = new RowBook()
   readonly #affinity: AffinityPlan
+  readonly #security: Security
   readonly #services = new Map<string, RunningService>()
   readonly #listeners = new Set<(change: StateChange) => void>()
   #threads: Threads | null = null
@@ -69,6 +73,13 @@ export class Manager {
     const count = threads === 'auto' ? Math.min(availableParallelism(), 32) : threads
     this.board = new Board(count, undefined, newBindings(affinity.maxEntries))
     this.#affinity = new AffinityPlan(options.stateFolder, options.log)
+    this.#security = new Security({
+      tickets: options.config.appliance.tickets,
+      folder: join(options.stateFolder, 'ocsp'),
+      clock: options.clock,
+      log: options.log,
+      threads: () => this.#threads,
+    })
     this.startedAt = options.clock.wall()
     setFlagsFromString('--expose-gc') // for threads that start from now on: see `collect`
     const { stateFile } = options.config.appliance
@@ -112,6 +123,7 @@ export class Manager {
   async start(): Promise<void> {
     const { config, clock, log, onHopeless } = this.#options
     const claims: Claim[] = []
+    await this.#security.load()
     this.#recalled = await this.#memory.recall(new Set(Object.keys(config.virtualServices)), entriesOf(config))
     try {
       const total = Object.values(config.virtualServices).reduce((sum, service) => sum + sizeOf(service), 0)
@@ -126,12 +138,13 @@ export class Manager {
     }
     const operator = this.#newOperator()
     this.#operator = operator
-    const views = [...this.#services.values()].map((service) => service.view)
     this.#threads = new Threads({
       board: this.board,
       accessLog: config.accessLog,
-      services: views,
+      services: () =>
+        [...this.#services.values()].map(({ name, view }) => ({ ...view, tls: this.#security.viewOf(name) })),
       gates: () => operator.gates(),
+      tickets: () => this.#security.tickets,
       clock,
       log,
       onHopeless,
@@ -154,6 +167,7 @@ export class Manager {
       throw error
     }
     this.#overload.start()
+    this.#security.start()
     this.#memory.start(() => this.#snapshot())
   }
 
@@ -246,6 +260,7 @@ export class Manager {
   async stop(): Promise<void> {
     this.#draining = true
     this.#overload.stop()
+    this.#security.stop()
     await this.#memory.stop()
     this.#stopTrackers()
     await this.#threads?.stop()
@@ -265,9 +280,7 @@ export class Manager {
   ): Promise<RunningService> {
     const { clock, log } = this.#options
     const row = this.#rows.row('service', name)
-    const certificate = service.tls?.certificates[0]
-    const credentials = certificate === undefined ? null : await credentialsOf(name, certificate)
-    for (const warning of credentials?.warnings ?? []) log.warn({ service: name }, warning)
+    const tls = service.tls === undefined ? null : await this.#security.prepare(name, service.tls)
     const listeners: ListenerView[] = []
     for (const { host, first, last } of service.listen) {
       for (let port = first; port <= last; port++) {
@@ -324,6 +337,8 @@ export class Manager {
       const affinity = await this.#affinity.viewOf(name, poolName, poolRow, pool.affinity, cookies)
       const { startGrace } = pool.health
       const watched = pool.outliers !== undefined
+      const backendTls =
+        pool.backendTls === undefined ? null : await this.#security.prepareBackends(name, pool.backendTls)
       poolViews.push({
         name: poolName,
         row: poolRow,
@@ -336,6 +351,7 @@ export class Manager {
         sorry,
         watched,
         startGrace,
+        tls: backendTls,
       })
     }
     const [own, ...others] = poolViews as [PoolView, ...PoolView[]]
@@ -352,12 +368,9 @@ export class Manager {
       http: service.http,
       filters: service.filters,
       retries: service.retries,
-      tls:
-        credentials === null
-          ? null
-          : { credentials, minVersion: service.tls?.minVersion ?? 'TLSv1.2', ticketKeys: newTicketKeys() },
+      tls: tls?.view ?? null,
     }
-    return { name, config: service, view, trackers, credentials, outliers }
+    return { name, config: service, view, trackers, certificates: tls?.certificates ?? null, outliers }
   }
 
   #watch(
@@ -385,13 +398,4 @@ function entriesOf(config: Config): Map<string, Entry> {
       for (const { backend, health } of membersOf(pool))
         entries.set(`${name}/${backend.name}`, { config: entryOf(backend), probed: probedOf(backend, health) })
   return entries
-}
-
-async function credentialsOf(name: string, certificate: { cert: string; key: string }): Promise<Credentials> {
-  try {
-    return await loadCredentials(certificate)
-  } catch (error) {
-    if (!(error instanceof BalancerError)) throw error
-    throw new BalancerError(error.code, `service ${name}: ${error.message}`, { cause: error })
-  }
 }

@@ -1,6 +1,7 @@
 /** What control thread and data threads say to each other. State goes over the board; these are the rare rest. */
 import type { AccessLogConfig } from '../config/index.ts'
 import type { ServiceGate, ServiceView } from '../datapaths/index.ts'
+import type { TicketSecrets, TlsView } from '../tls/index.ts'
 
 /** Given to a data thread when it starts. */
 export interface ThreadStart {
@@ -12,6 +13,7 @@ export interface ThreadStart {
   readonly services: readonly ServiceView[]
   /** Services that don't let everybody in, by name. */
   readonly gates: Readonly<Record<string, ServiceGate>>
+  readonly tickets: TicketSecrets
 }
 
 /** What a data thread is asked and answers with `done`, once it has obeyed. `backend` null: all flows of the service. */
@@ -20,6 +22,10 @@ export type Request =
   | { readonly type: 'admit'; readonly service: string; readonly gate: ServiceGate }
   /** End flows, spread over `spreadMs`. */
   | { readonly type: 'cut'; readonly service: string; readonly backend: string | null; readonly spreadMs: number }
+  /** Other certificates for handshakes from now on. */
+  | { readonly type: 'secure'; readonly service: string; readonly tls: TlsView }
+  /** Other keys for session tickets. */
+  | { readonly type: 'tickets'; readonly tickets: TicketSecrets }
   /** When did the oldest flow begin? ms since the epoch, null: there is none. */
   | { readonly type: 'oldest'; readonly service: string; readonly backend: string | null }
 

@@ -4,6 +4,7 @@ import type { Board } from '../board/index.ts'
 import type { AccessLogConfig } from '../config/index.ts'
 import { BalancerError, type Clock, type Logger, messageOf } from '../core/index.ts'
 import type { ServiceGate, ServiceView } from '../datapaths/index.ts'
+import type { TicketSecrets } from '../tls/index.ts'
 import type { FromThread, Request, ThreadStart, ToThread } from './messages.ts'
 import { Utilisation } from './utilisation.ts'
 
@@ -21,9 +22,11 @@ const ANSWER_MS = 10_000 // a thread that is silent for so long hangs; what was 
 export interface ThreadsOptions {
   readonly board: Board
   readonly accessLog: AccessLogConfig
-  readonly services: readonly ServiceView[]
+  /** As they are when a thread starts. */
+  readonly services: () => readonly ServiceView[]
   /** Services that don't let everybody in at present, by name. */
   readonly gates: () => Readonly<Record<string, ServiceGate>>
+  readonly tickets: () => TicketSecrets
   readonly clock: Clock
   readonly log: Logger
   /** Threads die faster than replacing them makes sense. */
@@ -166,10 +169,16 @@ export class Threads {
   }
 
   #spawn(thread: number): Promise<void> {
-    const { board, accessLog, services, clock, log } = this.#options
+    const { board, accessLog, services, tickets, clock, log } = this.#options
     const { buffer, bindings, threads } = board
     const shared = { board: buffer, bindings: bindings.buffer, threads, thread }
-    const workerData: ThreadStart = { ...shared, accessLog, services, gates: this.#options.gates() }
+    const workerData: ThreadStart = {
+      ...shared,
+      accessLog,
+      services: services(),
+      gates: this.#options.gates(),
+      tickets: tickets(),
+    }
     const worker = new Worker(ENTRY, { workerData, name: `data-${thread}`, env: ENV })
     const exited = new Promise<void>((resolve) => worker.once('exit', () => resolve()))
     const utilisation = new Utilisation(worker.performance)

@@ -33,8 +33,17 @@ export interface ServiceSource {
   /** Clients of it that are in the table of bindings; null: it keeps none there. */
   readonly affinityEntries: number | null
   readonly backends: readonly BackendSource[]
-  /** End of the certificate's validity in wall-clock milliseconds; null: no TLS. */
-  readonly certificateNotAfter: number | null
+  /** In the order of the configuration. */
+  readonly certificates: readonly CertificateSource[]
+}
+
+export interface CertificateSource {
+  /** The first name that it is for. */
+  readonly name: string
+  /** End of its validity in wall-clock milliseconds. */
+  readonly notAfter: number
+  /** Its files, as they are now, can't be used: the one before is. */
+  readonly broken: boolean
 }
 
 export interface ListenerSource {
@@ -96,6 +105,14 @@ const durations =
     const buckets = Array.from({ length: BUCKETS.length + 1 }, (_, i) => board.sum(kind, row, column + i))
     return histogram(name, of, buckets, board.sum(kind, row, column + BUCKETS.length + 1))
   }
+
+/** `certificate` is its place in the configuration, for two may have one name. */
+const perCertificate =
+  (value: (certificate: CertificateSource) => number): Family<ServiceSource>['samples'] =>
+  (name, of, { certificates }) =>
+    certificates
+      .map((each, i) => line(name, `${of},${labels({ certificate: `${i}`, name: each.name })}`, value(each)))
+      .join('')
 
 const requestCodes = counts('service', SERVICE.at.requests, CODE_CLASSES, 'code', ['2xx', '5xx'])
 const flowCodes = counts('service', SERVICE.at.requests, CODE_CLASSES, 'code', ['none'])
@@ -208,9 +225,15 @@ const OF_SERVICE: readonly Family<ServiceSource>[] = [
   },
   {
     name: 'evenkeel_tls_certificate_not_after_seconds',
-    help: 'End of the validity of the certificate, seconds since the epoch.',
+    help: 'End of the validity of a certificate, seconds since the epoch.',
     type: 'gauge',
-    samples: (name, of, { certificateNotAfter: end }) => (end === null ? '' : line(name, of, end / 1000)),
+    samples: perCertificate(({ notAfter }) => notAfter / 1000),
+  },
+  {
+    name: 'evenkeel_tls_certificate_broken',
+    help: '1 while the files of a certificate can not be used as they are, so that the one before is served.',
+    type: 'gauge',
+    samples: perCertificate(({ broken }) => (broken ? 1 : 0)),
   },
 ]
 

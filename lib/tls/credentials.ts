@@ -1,16 +1,19 @@
-/** Reads a certificate chain with its private key from PEM files, or says in one sentence why they can't be used. */
+/** Reads a certificate chain with its private key from files, or says in one sentence why they can't be used. */
 import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto'
-import { readFile, stat } from 'node:fs/promises'
 import { isIPv6, SocketAddress } from 'node:net'
-import { BalancerError, codeOf, messageOf } from '../core/index.ts'
+import { messageOf } from '../core/index.ts'
 import { createServerContext } from './context.ts'
+import { type Block, readBlocks, readPassphrase, refuse } from './pem.ts'
+import { readPkcs12 } from './pkcs12.ts'
 
 /** Plain data: it is posted to the data threads. */
 export interface Credentials {
   /** The chain in PEM, leaf first, and nothing else. */
   readonly cert: string
-  /** The private key in PEM. */
+  /** The private key in PEM, in the clear. */
   readonly key: string
+  /** `rsa`, `ec`, `ed25519`, …: a listener has one certificate of each for a name. */
+  readonly keyType: string
   /** DNS names and IP addresses that the leaf covers. */
   readonly names: string[]
   /** End of the leaf's validity in wall-clock milliseconds. */
@@ -21,35 +24,52 @@ export interface Credentials {
   readonly warnings: string[]
 }
 
-interface Block {
-  readonly label: string
-  readonly text: string
+/** PEM files, `cert` and `key`, or a PKCS#12 file. The passphrase is for the key. */
+export interface CertificateFiles {
+  readonly cert?: string | undefined
+  readonly key?: string | undefined
+  readonly pfx?: string | undefined
+  readonly passphrase?: string | undefined
+  /** Its first line is the passphrase. */
+  readonly passphraseFile?: string | undefined
 }
 
-const MAX_FILE_BYTES = 1024 * 1024 // a chain with keys is some 10 KiB
-const DER_SEQUENCE = 0x30 // first byte of DER and of PKCS#12
+/** What is to be looked at for changes. */
+export const pathsOf = ({ cert, key, pfx, passphraseFile }: CertificateFiles): string[] =>
+  [...new Set([cert, key, pfx, passphraseFile])].filter((path) => path !== undefined)
 
-const refuse = (message: string, cause?: unknown): BalancerError =>
-  new BalancerError('TLS_CERTIFICATE', message, cause === undefined ? {} : { cause })
+interface Material {
+  /** How the certificate is called in sentences. */
+  readonly file: string
+  readonly keyFile: string
+  readonly chain: readonly X509Certificate[]
+  readonly key: KeyObject
+  readonly warnings: readonly string[]
+}
 
-/** Both files are checked as a pair; a certificate out of its time is a warning, because a reload must not fail on it. */
-export async function loadCredentials(files: { cert: string; key: string }): Promise<Credentials> {
-  const certBlocks = await readBlocks(files.cert, 'certificate')
-  const keyBlocks = await readBlocks(files.key, 'key')
-  if (isKeyOnly(certBlocks) && certificatesIn(keyBlocks).length > 0 && !keyBlocks.some(isPrivateKey))
-    throw refuse(`cert and key are swapped: ${files.cert} holds the key and ${files.key} the certificate`)
-  const chain = readChain(files.cert, certBlocks)
+const WARN_DAYS = 14 // enough to renew by hand; what renews by itself has done so by then
+const DAY_MS = 86_400_000
+
+/** Everything is checked together; a certificate out of its time is a warning, because a reload must not fail on it. */
+export async function loadCredentials(files: CertificateFiles): Promise<Credentials> {
+  const { cert, key: keyPath, pfx, passphraseFile } = files
+  const passphrase =
+    files.passphrase ?? (passphraseFile === undefined ? undefined : await readPassphrase(passphraseFile))
+  const material =
+    pfx === undefined
+      ? await readPem(cert ?? '', keyPath ?? cert ?? '', passphrase)
+      : { file: pfx, keyFile: pfx, ...(await readPkcs12(pfx, passphrase ?? '')), warnings: [] }
+  const { file, keyFile, chain, key } = material
   const [leaf] = chain
-  if (leaf === undefined) throw refuse(noCertificate(files.cert, certBlocks))
-  const key = readKey(files.key, keyBlocks)
-  checkPair(files, chain, key.object)
-  const warnings = [...checkOrder(files.cert, chain), ...checkTimes(files.cert, chain), ...key.warnings]
+  if (leaf === undefined) throw refuse(`${file} holds no certificate`)
+  const warnings = [...checkOrder(file, chain), ...checkTimes(file, chain), ...material.warnings]
   const names = namesOf(leaf)
   if (names.length === 0)
-    warnings.push(`${files.cert}: the certificate has no subject alternative name, so clients will not accept it`)
+    warnings.push(`${file}: the certificate has no subject alternative name, so clients will not accept it`)
   const credentials: Credentials = {
     cert: chain.map((certificate) => certificate.toString()).join(''),
-    key: key.pem,
+    key: key.export({ type: 'pkcs8', format: 'pem' }).toString(),
+    keyType: key.asymmetricKeyType ?? '',
     names,
     notAfter: leaf.validToDate.getTime(),
     issuer: oneLine(leaf.issuer),
@@ -57,44 +77,24 @@ export async function loadCredentials(files: { cert: string; key: string }): Pro
     warnings,
   }
   try {
-    createServerContext(credentials)
+    createServerContext([credentials])
   } catch (error) {
-    throw refuse(`${files.cert} with ${files.key} is refused by OpenSSL: ${messageOf(error)}`, error)
+    const what = file === keyFile ? file : `${file} with ${keyFile}`
+    throw refuse(`${what} is refused by OpenSSL: ${messageOf(error)}`, error)
   }
   return credentials
 }
 
-async function readBlocks(file: string, what: string): Promise<Block[]> {
-  const bytes = await readWhole(file, what)
-  const text = bytes.toString('latin1')
-  const blocks = [...text.matchAll(/-----BEGIN ([A-Z0-9 ]+)-----[^-]*(?:-[^-]+)*-----END \1-----/g)]
-  if (blocks.length < text.split('-----BEGIN ').length - 1)
-    throw refuse(`${what} file ${file} is cut off: a PEM block begins and does not end; copy the file again`)
-  if (blocks.length > 0) return blocks.map(([block, label = '']) => ({ label, text: `${block}\n` }))
-  if (bytes.length === 0) throw refuse(`${what} file ${file} is empty; it should be PEM text`)
-  if (bytes[0] === DER_SEQUENCE)
-    throw refuse(
-      `${what} file ${file} is binary (DER or PKCS#12), not PEM; convert it with openssl ${what === 'key' ? 'pkey' : 'x509'} -inform der, or openssl pkcs12`,
-    )
-  throw refuse(`${what} file ${file} is not PEM; it should hold a block that starts with -----BEGIN`)
-}
-
-async function readWhole(file: string, what: string): Promise<Buffer> {
-  try {
-    const facts = await stat(file)
-    if (!facts.isFile()) throw refuse(`${what} file ${file} is not a file but a folder or device; name a PEM file`)
-    if (facts.size > MAX_FILE_BYTES)
-      throw refuse(`${what} file ${file} has ${facts.size} bytes; a PEM file has at most ${MAX_FILE_BYTES}`)
-    return await readFile(file)
-  } catch (error) {
-    if (error instanceof BalancerError) throw error
-    const code = codeOf(error)
-    if (code === 'ENOENT' || code === 'ENOTDIR')
-      throw refuse(`${what} file ${file} does not exist; put the PEM file there or correct the path`, error)
-    if (code === 'EACCES' || code === 'EPERM')
-      throw refuse(`${what} file ${file} may not be read by this user; grant it read access`, error)
-    throw refuse(`${what} file ${file} can't be read: ${messageOf(error)}`, error)
-  }
+async function readPem(cert: string, key: string, passphrase: string | undefined): Promise<Material> {
+  const certBlocks = await readBlocks(cert, 'certificate')
+  const keyBlocks = await readBlocks(key, 'key')
+  if (isKeyOnly(certBlocks) && certificatesIn(keyBlocks).length > 0 && !keyBlocks.some(isPrivateKey))
+    throw refuse(`cert and key are swapped: ${cert} holds the key and ${key} the certificate`)
+  const chain = readChain(cert, certBlocks)
+  if (chain.length === 0) throw refuse(noCertificate(cert, certBlocks))
+  const { object, warnings } = readKey(key, keyBlocks, passphrase)
+  checkPair({ cert, key }, chain, object)
+  return { file: cert, keyFile: key, chain, key: object, warnings }
 }
 
 const isPrivateKey = ({ label }: Block): boolean => label.endsWith('PRIVATE KEY')
@@ -118,18 +118,28 @@ function noCertificate(file: string, blocks: Block[]): string {
   return `certificate file ${file} holds ${blocks[0]?.label.toLowerCase()}; it should hold a block BEGIN CERTIFICATE`
 }
 
-function readKey(file: string, blocks: Block[]): { pem: string; object: KeyObject; warnings: string[] } {
+function readKey(
+  file: string,
+  blocks: Block[],
+  passphrase: string | undefined,
+): { object: KeyObject; warnings: string[] } {
   const [block, another] = blocks.filter(isPrivateKey)
   if (block === undefined)
     throw refuse(
       `key file ${file} holds ${blocks[0]?.label.toLowerCase()} and no private key; name the file with BEGIN PRIVATE KEY`,
     )
-  if (block.label.startsWith('ENCRYPTED') || /^Proc-Type:.*ENCRYPTED/m.test(block.text))
-    throw refuse(`the key in ${file} is encrypted; write it without a passphrase: openssl pkey -in ${file} -out FILE`)
+  const encrypted = block.label.startsWith('ENCRYPTED') || /^Proc-Type:.*ENCRYPTED/m.test(block.text)
+  if (encrypted && passphrase === undefined)
+    throw refuse(
+      `the key in ${file} is encrypted; write it without a passphrase (openssl pkey -in ${file} -out FILE), or give passphrase or passphraseFile`,
+    )
   const warnings = another === undefined ? [] : [`${file} holds several private keys; the first one is used`]
   try {
-    return { pem: block.text, object: createPrivateKey(block.text), warnings }
+    const secret = encrypted ? { key: block.text, passphrase } : block.text
+    return { object: createPrivateKey(secret), warnings }
   } catch (error) {
+    if (encrypted && /bad decrypt|bad password/i.test(messageOf(error)))
+      throw refuse(`the passphrase of the key in ${file} is wrong`, error)
     const hint = block.label.startsWith('OPENSSH') ? 'an OpenSSH key does not serve TLS' : 'copy the file again'
     throw refuse(`the key in ${file} can't be used: ${messageOf(error)}; ${hint}`, error)
   }
@@ -148,7 +158,7 @@ function checkPair(files: { cert: string; key: string }, chain: X509Certificate[
 }
 
 /** RFC 8446 §4.4.2 leaves cross-signed copies in peace; what could be put in order by moving it is an error. */
-function checkOrder(file: string, chain: X509Certificate[]): string[] {
+function checkOrder(file: string, chain: readonly X509Certificate[]): string[] {
   const warnings: string[] = []
   for (const [i, certificate] of chain.entries()) {
     if (i === 0 || chain.slice(0, i).some((earlier) => earlier.checkIssued(certificate))) continue
@@ -163,12 +173,14 @@ function checkOrder(file: string, chain: X509Certificate[]): string[] {
   return warnings
 }
 
-function checkTimes(file: string, chain: X509Certificate[]): string[] {
+function checkTimes(file: string, chain: readonly X509Certificate[]): string[] {
   const now = Date.now()
   const warnings: string[] = []
   for (const { validFromDate, validToDate, subject } of chain) {
     const name = `${file}: the certificate of ${oneLine(subject)}`
     if (validToDate.getTime() < now) warnings.push(`${name} expired at ${validToDate.toISOString()}; renew it`)
+    else if (validToDate.getTime() < now + WARN_DAYS * DAY_MS)
+      warnings.push(`${name} expires at ${validToDate.toISOString()}; renew it`)
     if (validFromDate.getTime() > now)
       warnings.push(`${name} is not valid before ${validFromDate.toISOString()}; check the clock`)
   }

@@ -4,7 +4,7 @@ import { open, rename, rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
 
 /** Creates or replaces `file`: written aside with its final mode, synced, then renamed over the old one. */
-export async function writeAtomically(file: string, text: string, mode: number): Promise<void> {
+export async function writeAtomically(file: string, text: string | Uint8Array, mode: number): Promise<void> {
   const aside = `${file}.${process.pid}.${randomBytes(6).toString('hex')}.tmp`
   try {
     const handle = await open(aside, 'wx', mode)

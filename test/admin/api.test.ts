@@ -36,7 +36,7 @@ t.test('a service tells its listeners and backends, with what was counted', asyn
   await untilAll(balancer, 'web', 'up')
   for (let i = 0; i < 4; i++) t.equal((await fetch(`http://127.0.0.1:${balancer.port('web')}/`)).status, 200)
   const view = await serviceOf(balancer, 'web')
-  t.match(view, { name: 'web', protocol: 'http', balance: 'round-robin', certificate: null })
+  t.match(view, { name: 'web', protocol: 'http', balance: 'round-robin', certificates: [] })
   t.same(view.listen, balancer.addresses('web'))
   t.same(
     view.backends.map(({ name, address, weight, state, cause, health, admin }) => ({

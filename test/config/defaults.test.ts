@@ -30,7 +30,7 @@ t.test('a part of an object is enough, where the services bring the rest', async
   const { a } = (await configFrom(file(service('a', certificates, undefined, 'https'), defaults))).virtualServices
   t.equal(a?.tls?.minVersion, 'TLSv1.3')
   t.strictSame(await toldOf(file(service('a', '', undefined, 'https'), defaults)), [
-    '5:3 virtualServices.a.tls.certificates: certificates is missing: the certificate of this service',
+    '5:3 virtualServices.a.tls.certificates: certificates is missing: the certificates of this service, chosen by the name that a client asks for',
   ])
 })
 

@@ -23,6 +23,7 @@ function recorded(serverName = ''): { wire: Wire; calls: string[] } {
     localAddress: '127.0.0.2',
     localPort: 2,
     serverName,
+    clientFields: '',
     writeText: write('writeText'),
     writeOut: write('writeOut'),
     write: write('write'),

@@ -45,7 +45,7 @@ const service = (more: Partial<ServiceSource> = {}): ServiceSource => ({
   pools: [{ row: 0 }],
   affinityEntries: null,
   backends: [backend('b1', 0)],
-  certificateNotAfter: null,
+  certificates: [],
   ...more,
 })
 
@@ -81,7 +81,10 @@ t.test('everything counted in two threads is in the scrape, summed', async (t) =
     backendCell.responded(70_000)
     backendCell.begin()
   }
-  const seen = await scrape(board, service({ certificateNotAfter: 1_800_000_000_000 }))
+  const seen = await scrape(
+    board,
+    service({ certificates: [{ name: 'a.test', notAfter: 1_800_000_000_000, broken: true }] }),
+  )
   const of = { service: 'shop' }
   const onBackend = { service: 'shop', backend: 'b1' }
   t.equal(sampleOf(seen, 'evenkeel_requests_total', { ...of, code: '2xx' }), 2)
@@ -98,7 +101,9 @@ t.test('everything counted in two threads is in the scrape, summed', async (t) =
   t.equal(sampleOf(seen, 'evenkeel_tls_handshakes_total', { ...of, version: 'TLSv1.3', resumed: 'true' }), 2)
   t.equal(sampleOf(seen, 'evenkeel_tls_handshakes_total', { ...of, version: 'TLSv1.2', resumed: 'false' }), 2)
   t.equal(sampleOf(seen, 'evenkeel_tls_handshake_failures_total', { ...of, reason: 'protocol' }), 2)
-  t.equal(sampleOf(seen, 'evenkeel_tls_certificate_not_after_seconds', of), 1_800_000_000)
+  const certificate = { ...of, certificate: '0', name: 'a.test' }
+  t.equal(sampleOf(seen, 'evenkeel_tls_certificate_not_after_seconds', certificate), 1_800_000_000)
+  t.equal(sampleOf(seen, 'evenkeel_tls_certificate_broken', certificate), 1)
   t.equal(sampleOf(seen, 'evenkeel_connections_total', { ...of, listener: '127.0.0.1:80' }), 2)
   t.equal(sampleOf(seen, 'evenkeel_client_connections_active', { ...of, listener: '127.0.0.1:80' }), 2)
   t.equal(sampleOf(seen, 'evenkeel_backend_requests_total', { ...onBackend, code: '2xx' }), 2)

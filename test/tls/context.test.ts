@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import { connect as connectPlain } from 'node:net'
 import { promisify } from 'node:util'
 import t, { type Test } from 'tap'
-import { createServerContext, loadCredentials, newTicketKeys } from '../../lib/tls/index.ts'
+import { createServerContext, loadCredentials, newSecret, protocolOf, TicketRing } from '../../lib/tls/index.ts'
 import { makeFamily, writeAll } from './fixtures/certificates.ts'
 import { handshake, serve } from './fixtures/server.ts'
 
@@ -15,7 +15,7 @@ const files = await writeAll(t.testdir({}), {
   'root.pem': root.cert,
 })
 const credentials = await loadCredentials({ cert: files['chain.pem'], key: files['leaf.key'] })
-const context = createServerContext(credentials)
+const context = createServerContext([credentials])
 
 t.test('TLS 1.2 and 1.3 are spoken, with suites that are AEADs', async (t) => {
   const port = await serve(t, [context])
@@ -41,8 +41,8 @@ t.test('older versions and weaker suites are refused', async (t) => {
   t.pass('and the server goes on')
 })
 
-t.test('minVersion TLSv1.3 refuses TLS 1.2', async (t) => {
-  const port = await serve(t, [createServerContext(credentials, { minVersion: 'TLSv1.3' })])
+t.test('the modern profile refuses TLS 1.2', async (t) => {
+  const port = await serve(t, [createServerContext([credentials], { protocol: protocolOf({ profile: 'modern' }) })])
   await t.rejects(handshake(t, port, root.cert, { maxVersion: 'TLSv1.2' }), { code: /^ERR_SSL_/ })
   t.equal((await handshake(t, port, root.cert)).getProtocol(), 'TLSv1.3')
 })
@@ -107,10 +107,10 @@ async function resumes(t: Test, contexts: Parameters<typeof serve>[1], version: 
 
 for (const version of ['TLSv1.2', 'TLSv1.3'] as const) {
   t.test(`${version}: a session resumes in another thread's context when the ticket keys are shared`, async (t) => {
-    const ticketKeys = newTicketKeys()
-    const shared = () => createServerContext(credentials, { ticketKeys })
+    const tickets = new TicketRing({ secrets: [newSecret()], current: 0 })
+    const shared = () => createServerContext([credentials], { tickets })
     t.equal(await resumes(t, [shared(), shared()], version), true)
-    t.equal(await resumes(t, [createServerContext(credentials), createServerContext(credentials)], version), false)
+    t.equal(await resumes(t, [createServerContext([credentials]), createServerContext([credentials])], version), false)
   })
 }
 
@@ -120,10 +120,8 @@ t.test('a session never resumes under another certificate, shared ticket keys or
     cert: other.leaf.cert + other.intermediate.cert,
     key: other.leaf.key,
   })
-  const ticketKeys = newTicketKeys()
-  const contexts = [credentials, await loadCredentials({ cert, key })].map((c) =>
-    createServerContext(c, { ticketKeys }),
-  )
+  const tickets = new TicketRing({ secrets: [newSecret()], current: 0 })
+  const contexts = [credentials, await loadCredentials({ cert, key })].map((c) => createServerContext([c], { tickets }))
   const port = await serve(t, contexts)
   const ca = root.cert + other.root.cert
   const session = (await handshake(t, port, ca)).getSession()

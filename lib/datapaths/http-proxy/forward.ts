@@ -5,6 +5,7 @@ import { formatAddress } from '../../core/index.ts'
 import type { Backend } from '../../pool/index.ts'
 import { isDigest } from '../compression/answer.ts'
 import type { ServiceView } from '../contract.ts'
+import { CERTIFICATE_PREFIX } from '../http/field-names.ts'
 import { httpDate } from '../http/forward.ts'
 import { keptTrailers } from '../http/trailers.ts'
 import {
@@ -29,6 +30,8 @@ export interface Hop {
   readonly port: number
   /** The peer is a trusted proxy: its forwarding fields are believed. */
   readonly trusted: boolean
+  /** Lines of its certificate; '': it was not asked for one. */
+  readonly certificate: string
 }
 
 const valuesOf = (fields: readonly Field[], name: string): string[] =>
@@ -46,7 +49,7 @@ export function requestFields(head: RequestHead, rules: ServiceView['http'], hop
     const gone =
       (isHopByHop(field) && !(field.key === 'trailer' && framing.chunked)) ||
       (field.key === 'host' && !inPlace) ||
-      (isIdentity(field) && !(hop.trusted && isUntouched(field))) ||
+      (isIdentity(field) && !(hop.trusted && isUntouched(field) && !isOurs(hop, field))) ||
       (requestId !== false && field.key === keyOf(requestId)) ||
       isNominated(field, framing.nominated)
     if (!gone) out.push(field.name, field.value)
@@ -87,8 +90,16 @@ function identity(fields: readonly Field[], hop: Hop, authority: string): string
     ...(host === '' ? [] : ['X-Forwarded-Host', host]),
     'X-Forwarded-Port',
     told('x-forwarded-port')[0] || String(hop.port),
+    ...certificateFields(hop.certificate),
   ]
 }
+
+/** We know the peer's certificate, and say so ourselves, whoever the peer is. */
+const isOurs = ({ certificate }: Hop, { key }: Field): boolean =>
+  certificate !== '' && key.startsWith(CERTIFICATE_PREFIX)
+
+const certificateFields = (lines: string): string[] =>
+  lines.split('\r\n').flatMap((line) => (line === '' ? [] : line.split(/: (.*)/s, 2)))
 
 /** RFC 7239 §4: an IPv6 address and a host with a port are quoted. */
 const forwarded = ({ address, scheme }: Hop, authority: string): string =>

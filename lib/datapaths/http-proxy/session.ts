@@ -81,6 +81,7 @@ export class ProxySession implements Session, StreamOwner, DeadlineOwner, Reques
       scheme: context.view.tls === null ? 'http' : 'https',
       port: wire.localPort,
       trusted: context.trusts(wire.remoteAddress),
+      certificate: wire.clientFields,
     }
     this.#watch = new HeadWatch(context.view.http.maxTarget, context.view.http.maxHead)
     this.#deadline = new Deadline(context.wheel, this)

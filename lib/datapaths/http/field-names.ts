@@ -26,6 +26,8 @@ const REWRITTEN_NAMES = [
 export const UNTOUCHED_NAMES = ['forwarded', 'x-real-ip'] as const
 export const IDENTITY_NAMES = [...UNTOUCHED_NAMES, ...REWRITTEN_NAMES] as const
 export const FORWARDED_PREFIX = 'x-forwarded-'
+/** What says who the client is by its certificate. */
+export const CERTIFICATE_PREFIX = 'x-forwarded-tls-client-'
 
 /** What Connection can't nominate away (CVE-2021-33197), as it can't any field of identity. */
 export const PROTECTED_NAMES = ['host', 'content-length', 'cookie', 'authorization', 'via'] as const

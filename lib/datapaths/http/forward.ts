@@ -3,6 +3,7 @@ import { isIPv6 } from 'node:net'
 import { formatAddress } from '../../core/index.ts'
 import { type Outbox, outbox } from '../outbox.ts'
 import { equals, forEachElement } from './bytes.ts'
+import { CERTIFICATE_PREFIX } from './field-names.ts'
 import { HOP_BY_HOP, ID, IDENTITY, isTwin, namesField, OTHER, PROTECTED, UNTOUCHED } from './fields.ts'
 import type { Framing } from './framing.ts'
 import type { Head } from './head.ts'
@@ -45,6 +46,12 @@ function copyKept(out: Outbox, buf: Buffer, base: number, head: Head): void {
 const imitates = (buf: Buffer, base: number, head: Head, field: number): boolean =>
   isTwin(buf, base + head.nameStart(field), base + head.nameEnd(field))
 
+/** We know the peer's certificate, and say so ourselves, whoever the peer is. */
+function isOurs(hop: Hop, buf: Buffer, base: number, head: Head, field: number): boolean {
+  const start = base + head.nameStart(field)
+  return hop.certificate !== '' && namesField(buf, start, start + CERTIFICATE_PREFIX.length, CERTIFICATE_PREFIX)
+}
+
 /** The value of the first field with this id, or ''. */
 function first(buf: Buffer, base: number, head: Head, id: number): string {
   for (let i = 0; i < head.count; i++)
@@ -81,7 +88,13 @@ export function forwardRequest(
       dropped[i] =
         (HOP_BY_HOP[field] === 1 && !(field === ID.trailer && framing.chunked)) ||
         (field === ID.host && !hostInPlace) ||
-        (IDENTITY[field] === 1 && !(hop.trusted && UNTOUCHED[field] === 1 && !imitates(buf, base, head, i))) ||
+        (IDENTITY[field] === 1 &&
+          !(
+            hop.trusted &&
+            UNTOUCHED[field] === 1 &&
+            !imitates(buf, base, head, i) &&
+            !isOurs(hop, buf, base, head, i)
+          )) ||
         (idName !== '' && namesField(buf, base + head.nameStart(i), base + head.nameEnd(i), idName)) ||
         nominated(framing, head, i, buf, base)
           ? 1
@@ -157,7 +170,7 @@ function told(buf: Buffer, base: number, head: RequestHead, hop: Hop, authority:
     `X-Forwarded-For: ${chain === '' ? '' : `${chain}, `}${hop.clientAddress}\r\n` +
     `X-Forwarded-Proto: ${by(ID['x-forwarded-proto']) || hop.scheme}\r\n` +
     (host === '' ? '' : `X-Forwarded-Host: ${host}\r\n`) +
-    `X-Forwarded-Port: ${by(ID['x-forwarded-port']) || hop.port}\r\n`
+    `X-Forwarded-Port: ${by(ID['x-forwarded-port']) || hop.port}\r\n${hop.certificate}`
   )
 }
 

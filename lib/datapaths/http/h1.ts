@@ -59,7 +59,14 @@ export class H1Session implements Session, WireSink, DeadlineOwner, Requester {
     this.peerAddress = wire.remoteAddress
     this.peerPort = wire.remotePort
     const scheme = context.view.tls === null ? 'http' : 'https'
-    this.hop = new Hop(this.peerAddress, scheme, wire.localPort, context.trusts(this.peerAddress), context.view.http)
+    this.hop = new Hop(
+      this.peerAddress,
+      scheme,
+      wire.localPort,
+      context.trusts(this.peerAddress),
+      context.view.http,
+      wire.clientFields,
+    )
     this.#deadline = new Deadline(context.wheel, this)
     this.#deadline.set(context.view.timeouts.head)
     wire.sink = this

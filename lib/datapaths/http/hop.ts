@@ -10,11 +10,21 @@ export class Hop {
   readonly port: number
   /** The peer is a trusted proxy: its forwarding fields are believed. */
   readonly trusted: boolean
+  /** Lines of its certificate; '': it was not asked for one. */
+  readonly certificate: string
   readonly #via: string
   #authority = ''
   #identity = NOTHING
 
-  constructor(clientAddress: string, scheme: 'http' | 'https', port: number, trusted: boolean, rules: ForwardRules) {
+  constructor(
+    clientAddress: string,
+    scheme: 'http' | 'https',
+    port: number,
+    trusted: boolean,
+    rules: ForwardRules,
+    certificate = '',
+  ) {
+    this.certificate = certificate
     this.clientAddress = clientAddress
     this.scheme = scheme
     this.port = port
@@ -29,7 +39,7 @@ export class Hop {
     this.#authority = authority
     this.#identity = Buffer.from(
       `X-Forwarded-For: ${this.clientAddress}\r\nX-Forwarded-Proto: ${this.scheme}\r\n` +
-        `${authority === '' ? '' : `X-Forwarded-Host: ${authority}\r\n`}X-Forwarded-Port: ${this.port}\r\n${this.#via}`,
+        `${authority === '' ? '' : `X-Forwarded-Host: ${authority}\r\n`}X-Forwarded-Port: ${this.port}\r\n${this.certificate}${this.#via}`,
       'latin1',
     )
     return authority

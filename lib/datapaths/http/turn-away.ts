@@ -16,10 +16,19 @@ const TEXTS = {
 
 /** Answers 503 or 429 and closes, or resets the connection. */
 export function turnAway(wire: Wire, why: Denial, wheel: DeadlineWheel): void {
-  if (why === 'overload' || lingering >= MOST_LINGERING) return wire.reset()
+  if (why === 'overload') wire.reset()
+  else tellAndClose(wire, { ...TEXTS[why], retryAfter: 2 }, wheel)
+}
+
+/** Answers whatever is asked, or resets the connection while too many are being told. */
+export function tellAndClose(
+  wire: Wire,
+  answer: { readonly status: number; readonly detail: string; readonly retryAfter?: number },
+  wheel: DeadlineWheel,
+): void {
+  if (lingering >= MOST_LINGERING) return wire.reset()
   lingering++
-  const more = { id: newId(), json: false, close: true, headOnly: false, retryAfter: 2 }
-  wire.writeText(reply({ ...TEXTS[why], ...more }))
+  wire.writeText(reply({ ...answer, id: newId(), json: false, close: true, headOnly: false }))
   new Linger(wire, wheel, false, () => {
     lingering--
   })

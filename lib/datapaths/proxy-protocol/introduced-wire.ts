@@ -13,6 +13,7 @@ class IntroducedWire implements Wire {
   readonly localAddress: string
   readonly localPort: number
   readonly serverName: string
+  readonly clientFields: string
   readonly #wire: Wire
   #early: Buffer | null
   #reading = false
@@ -24,6 +25,7 @@ class IntroducedWire implements Wire {
     this.localAddress = ends.localAddress
     this.localPort = ends.localPort
     this.serverName = wire.serverName === '' ? header.authority : wire.serverName
+    this.clientFields = wire.clientFields
     this.#wire = wire
     this.#early = early.length === 0 ? null : early
   }

@@ -1,0 +1,194 @@
+/** One TLS handshake with a client: ends with a socket or with null, once. */
+import type { Socket } from 'node:net'
+import { TLSSocket } from 'node:tls'
+import type { HandshakeFailure, ServiceCell } from '../board/index.ts'
+import { codeOf, Deadline, type DeadlineOwner, type DeadlineWheel } from '../core/index.ts'
+import {
+  type ClientIdentity,
+  HelloReader,
+  identify,
+  type Served,
+  type ServerContexts,
+  serverOptions,
+} from '../tls/index.ts'
+
+/** What the handshakes of a service need. */
+export interface ListenerTls {
+  /** Replaced whole when certificates change; a handshake keeps those that it began with. */
+  contexts: ServerContexts
+  /** Those of all listeners of the service. */
+  readonly slots: HandshakeSlots
+  readonly protocol: 'tls' | 'https'
+  readonly timeoutMs: number
+}
+
+/** How many handshakes of a service are under way at once in this thread. Those beyond wait, unread, until their time is up. */
+export class HandshakeSlots {
+  #free: number
+  readonly #waiting = new Set<Handshake>()
+
+  /** @param most 0: no limit */
+  constructor(most: number) {
+    this.#free = most === 0 ? Number.POSITIVE_INFINITY : most
+  }
+
+  /** False: it waits, and begins later. */
+  take(handshake: Handshake): boolean {
+    if (this.#free > 0) {
+      this.#free--
+      return true
+    }
+    this.#waiting.add(handshake)
+    return false
+  }
+
+  give(handshake: Handshake, begun: boolean): void {
+    if (!begun) return void this.#waiting.delete(handshake)
+    const [next] = this.#waiting
+    if (next === undefined) this.#free++
+    else {
+      this.#waiting.delete(next)
+      next.begin()
+    }
+  }
+}
+
+const NO_CERTIFICATE = 'ERR_SSL_PEER_DID_NOT_RETURN_A_CERTIFICATE'
+
+/** `client` null: it was not asked for a certificate. */
+type Done = (socket: TLSSocket | null, client: ClientIdentity | null) => void
+
+/** A fatal alert `unrecognized_name` in a record of its own (RFC 6066 §3), for a client that has not heard of us yet. */
+const UNRECOGNIZED_NAME = Buffer.from([21, 3, 3, 0, 2, 2, 112])
+
+export class Handshake implements DeadlineOwner {
+  readonly #raw: Socket
+  readonly #tls: ListenerTls
+  readonly #contexts: ServerContexts
+  readonly #deadline: Deadline
+  readonly #cell: ServiceCell
+  readonly #done: Done
+  #served: Served | null = null
+  #socket: TLSSocket | null = null
+  #settled = false
+  #begun = false
+
+  constructor(raw: Socket, tls: ListenerTls, { cell, wheel }: { cell: ServiceCell; wheel: DeadlineWheel }, done: Done) {
+    this.#raw = raw
+    this.#tls = tls
+    this.#contexts = tls.contexts
+    this.#cell = cell
+    this.#done = done
+    raw.on('error', () => this.fail('closed'))
+    raw.on('close', () => this.fail('closed'))
+    this.#deadline = new Deadline(wheel, this)
+    this.#deadline.set(tls.timeoutMs)
+  }
+
+  start(): void {
+    if (this.#tls.slots.take(this)) this.begin()
+  }
+
+  /** Its slot is there. */
+  begin(): void {
+    this.#begun = true
+    if (this.#contexts.single) this.#shake('')
+    else this.#peek()
+  }
+
+  onDeadline(): void {
+    this.fail('timeout')
+  }
+
+  fail(reason: HandshakeFailure | null): void {
+    if (this.#settled) return
+    this.#settle()
+    if (reason !== null) this.#cell.handshakeFailure(reason)
+    this.#socket?.destroy()
+    this.#raw.destroy()
+    this.#done(null, null)
+  }
+
+  #settle(): void {
+    this.#settled = true
+    this.#deadline.release()
+    this.#tls.slots.give(this, this.#begun)
+  }
+
+  /**
+   * Reads the client's first message, which says the name. OpenSSL would tell it too late: it looks at the session to be resumed
+   * before it asks for the certificate, and would take one that was made under another name.
+   */
+  #peek(): void {
+    const raw = this.#raw
+    const reader = new HelloReader()
+    const pieces: Buffer[] = []
+    const onEnd = (): void => this.fail('closed')
+    const onData = (bytes: Buffer): void => {
+      pieces.push(bytes)
+      const name = reader.push(bytes)
+      if (name === null || this.#settled) return
+      raw.off('data', onData)
+      raw.off('end', onEnd)
+      raw.pause()
+      raw.unshift(pieces.length === 1 ? bytes : Buffer.concat(pieces))
+      this.#shake(name)
+    }
+    raw.on('data', onData)
+    raw.once('end', onEnd)
+    raw.resume()
+  }
+
+  #shake(name: string): void {
+    this.#served = this.#servedFor(name)
+    if (this.#served === null) return this.#refuseName()
+    const { context, stapling } = this.#served
+    const socket = new TLSSocket(this.#raw, serverOptions(context, this.#tls.protocol, this.#contexts.client, stapling))
+    this.#socket = socket
+    socket.on('error', (error) => this.fail(codeOf(error).startsWith('ERR_SSL') ? 'protocol' : 'closed'))
+    // What a server's socket says of a failed handshake.
+    socket.on('_tlsError', (error: unknown) => this.fail(codeOf(error) === NO_CERTIFICATE ? 'certificate' : 'protocol'))
+    socket.on('end', () => this.fail('closed')) // a half-open client can't finish a handshake
+    socket.on('close', () => this.fail('closed'))
+    socket.once('secure', () => this.#secure(socket))
+  }
+
+  /** null: nothing is to be served under that name. */
+  #servedFor(name: string): Served | null {
+    try {
+      return this.#contexts.find(name)
+    } catch {
+      return null // OpenSSL refuses what it took when it was checked: no memory
+    }
+  }
+
+  #refuseName(): void {
+    const raw = this.#raw
+    if (this.#settled) return
+    this.#settle()
+    this.#cell.handshakeFailure('name')
+    raw.on('error', () => {}) // it is of no interest any more
+    raw.end(UNRECOGNIZED_NAME, () => raw.destroy())
+    this.#done(null, null)
+  }
+
+  #secure(socket: TLSSocket): void {
+    if (this.#settled) return
+    // The name that OpenSSL has read is looked at again: a second ClientHello may have told another one.
+    if (!this.#contexts.single && this.#servedFor(nameOf(socket)) !== this.#served) return this.fail('name')
+    const { client: auth } = this.#contexts
+    const client = auth === null ? null : identify(socket, auth)
+    // Whose certificate is not good where one is required does not come in. Who may only not enter here is told so.
+    if (client?.refusal?.status === 400 && auth?.mode === 'require') return this.fail('certificate')
+    this.#settle()
+    if (client !== null && client.refusal !== null) this.#cell.handshakeFailure('certificate')
+    else this.#cell.handshake(socket.getProtocol() ?? '', socket.isSessionReused())
+    this.#done(socket, client)
+  }
+}
+
+/** What the client asked for. The types leave out that it is `false` without a name. */
+function nameOf({ servername }: TLSSocket): string {
+  const name: unknown = servername
+  return typeof name === 'string' ? name.toLowerCase() : ''
+}

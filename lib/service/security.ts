@@ -1,0 +1,170 @@
+/** The TLS of all services on the control thread: loads certificates, watches their files, and tells the data threads. */
+import type { Config, ServiceConfig } from '../config/index.ts'
+import { BalancerError, type Clock, type Logger, messageOf } from '../core/index.ts'
+import {
+  type BackendTlsOptions,
+  type BackendTlsView,
+  CertificateStore,
+  type ClientAuth,
+  clientPathsOf,
+  Followed,
+  loadBackendTls,
+  loadClientAuth,
+  protocolOf,
+  SecretKeeper,
+  Stapler,
+  type TicketSecrets,
+  type TlsView,
+} from '../tls/index.ts'
+import type { Threads } from './threads.ts'
+
+type TlsConfig = NonNullable<ServiceConfig['tls']>
+
+const LOOK_MS = 600 // a change is seen at one look and read at the next: taken up within 2 s
+
+export interface SecurityOptions {
+  readonly tickets: Config['appliance']['tickets']
+  /** Where OCSP answers are kept. */
+  readonly folder: string
+  readonly clock: Clock
+  readonly log: Logger
+  readonly threads: () => Pick<Threads, 'ask'> | null
+}
+
+export interface SecureService {
+  readonly certificates: CertificateStore
+  /** By what clients are verified. */
+  readonly client: Followed<ClientAuth | null>
+  /** As it is when a data thread starts. */
+  readonly view: TlsView
+}
+
+export class Security {
+  readonly #options: SecurityOptions
+  readonly #services = new Map<string, SecureService & { readonly config: TlsConfig }>()
+  readonly #secrets: SecretKeeper
+  #toldProblem: string | null = null
+  #timer: NodeJS.Timeout | null = null
+  #stopped = false
+  readonly #stapler: Stapler
+  /** There are other OCSP answers than the threads have. */
+  #stapled = false
+
+  constructor(options: SecurityOptions) {
+    this.#options = options
+    const { tickets, clock } = options
+    const onChange = (): void => {
+      this.#stapled = true
+    }
+    this.#stapler = new Stapler({ folder: options.folder, clock, log: options.log, onChange })
+    this.#secrets = new SecretKeeper({ file: tickets.file ?? null, rotateMs: tickets.rotate, clock })
+  }
+
+  /** @throws BalancerError TLS_CERTIFICATE for a file with ticket keys that can't be used */
+  async load(): Promise<void> {
+    await this.#secrets.load()
+  }
+
+  get tickets(): TicketSecrets {
+    return this.#secrets.current
+  }
+
+  /** @throws BalancerError TLS_CERTIFICATE, naming the service */
+  async prepare(name: string, config: TlsConfig): Promise<SecureService> {
+    const certificates = await namingService(name, CertificateStore.load(config.certificates))
+    const client = await namingService(
+      name,
+      Followed.of(clientPathsOf(config), () => loadClientAuth(config)),
+    )
+    for (const { credentials } of certificates.certificates)
+      for (const warning of credentials.warnings) this.#options.log.warn({ service: name }, warning)
+    const service = { certificates, client, config, view: viewOf(name, config, certificates, client, this.#stapler) }
+    this.#services.set(name, service)
+    return service
+  }
+
+  /** @throws BalancerError TLS_CERTIFICATE, naming the service */
+  prepareBackends(name: string, options: BackendTlsOptions): Promise<BackendTlsView> {
+    return namingService(name, loadBackendTls(options))
+  }
+
+  viewOf(name: string): TlsView | null {
+    return this.#services.get(name)?.view ?? null
+  }
+
+  start(): void {
+    const again = (): void => {
+      if (this.#stopped) return
+      this.#timer = setTimeout(() => void this.#look().then(again), LOOK_MS)
+    }
+    again()
+  }
+
+  stop(): void {
+    this.#stopped = true
+    this.#stapler.stop()
+    if (this.#timer !== null) clearTimeout(this.#timer)
+  }
+
+  async #look(): Promise<void> {
+    await this.#lookAtSecrets()
+    const stapled = this.#stapled
+    this.#stapled = false
+    for (const [name, service] of [...this.#services]) {
+      const { log, threads } = this.#options
+      try {
+        const { certificates, client, config } = service
+        const { changed, findings } = await certificates.look()
+        for (const { level, message } of findings) log[level]({ service: name }, message)
+        const trust = await client.look()
+        if (trust === 'failed')
+          log.warn({ service: name }, `what clients are verified by stays as it was: ${client.problem}`)
+        if (trust === 'read') log.info({ service: name }, 'what clients are verified by is taken up from its files')
+        if (config.ocspStapling)
+          for (const { credentials } of certificates.certificates) await this.#stapler.look(credentials)
+        if ((!changed && trust !== 'read' && !(stapled && config.ocspStapling)) || this.#stopped) continue
+        const tls = viewOf(name, config, certificates, client, this.#stapler)
+        this.#services.set(name, { ...service, view: tls })
+        await threads()?.ask({ type: 'secure', service: name, tls })
+      } catch (error) {
+        log.error({ service: name }, `certificates could not be taken up: ${messageOf(error)}`)
+      }
+    }
+  }
+
+  /** Every thread accepts the new secret before any makes tickets with it. */
+  async #lookAtSecrets(): Promise<void> {
+    const { log, threads } = this.#options
+    try {
+      const steps = await this.#secrets.look()
+      for (const tickets of steps ?? []) await threads()?.ask({ type: 'tickets', tickets })
+      const { problem } = this.#secrets
+      if (problem !== null && problem !== this.#toldProblem) log.warn(`${problem}; the keys before are kept`)
+      this.#toldProblem = problem
+    } catch (error) {
+      log.error(`ticket keys could not be taken up: ${messageOf(error)}`)
+    }
+  }
+}
+
+function viewOf(
+  scope: string,
+  config: TlsConfig,
+  { certificates }: CertificateStore,
+  { value: client }: Followed<ClientAuth | null>,
+  stapler: Stapler,
+): TlsView {
+  const credentials = certificates.map((row) => row.credentials)
+  const { strictSni, tickets, ocspStapling } = config
+  const staples = credentials.map((each) => (ocspStapling ? stapler.stapleOf(each) : null))
+  return { scope, credentials, strictSni, protocol: protocolOf(config), tickets, client, staples }
+}
+
+async function namingService<T>(name: string, loading: Promise<T>): Promise<T> {
+  try {
+    return await loading
+  } catch (error) {
+    if (!(error instanceof BalancerError)) throw error
+    throw new BalancerError(error.code, `service ${name}: ${error.message}`, { cause: error })
+  }
+}

@@ -1,0 +1,73 @@
+/** Keeps the certificates of one service as their files are: a change is taken up when it is whole, else the old stays. */
+import { basename } from 'node:path'
+import { type CertificateFiles, type Credentials, loadCredentials, pathsOf } from './credentials.ts'
+import { Followed } from './followed.ts'
+
+export interface StoredCertificate {
+  /** How it is called in sentences: the file's name. */
+  readonly name: string
+  readonly credentials: Credentials
+  /** Why the files, as they are now, are not in use; null: they are. */
+  readonly problem: string | null
+}
+
+/** What came of a look at files. */
+export interface Finding {
+  readonly level: 'info' | 'warn'
+  readonly message: string
+}
+
+interface Row {
+  readonly name: string
+  readonly files: Followed<Credentials>
+}
+
+export class CertificateStore {
+  readonly #rows: readonly Row[]
+
+  private constructor(rows: readonly Row[]) {
+    this.#rows = rows
+  }
+
+  /** @throws BalancerError TLS_CERTIFICATE for the first that can't be used */
+  static async load(certificates: readonly CertificateFiles[]): Promise<CertificateStore> {
+    const rows: Row[] = []
+    for (const files of certificates) {
+      const name = basename(files.pfx ?? files.cert ?? '')
+      rows.push({ name, files: await Followed.of(pathsOf(files), () => loadCredentials(files)) })
+    }
+    return new CertificateStore(rows)
+  }
+
+  get certificates(): readonly StoredCertificate[] {
+    return this.#rows.map(({ name, files: { value, problem } }) => ({ name, credentials: value, problem }))
+  }
+
+  /**
+   * Looks at the files. Those that changed are read at the second look that finds them alike, so that nobody reads what is
+   * half written. `changed`: other certificates are to be served.
+   */
+  async look(): Promise<{ changed: boolean; findings: readonly Finding[] }> {
+    const findings: Finding[] = []
+    let changed = false
+    for (const { name, files } of this.#rows) {
+      const { value: before, problem } = files
+      const result = await files.look()
+      if (result === 'failed')
+        findings.push({ level: 'warn', message: `certificate ${name}: the one before is kept: ${files.problem}` })
+      if (result !== 'read') continue
+      const other = files.value.cert !== before.cert || files.value.key !== before.key
+      if (other || problem !== null) findings.push(...taken(name, files.value))
+      changed ||= other
+    }
+    return { changed, findings }
+  }
+}
+
+function taken(name: string, { notAfter, warnings }: Credentials): Finding[] {
+  const until = new Date(notAfter).toISOString()
+  return [
+    { level: 'info', message: `certificate ${name} is taken up from its files, valid until ${until}` },
+    ...warnings.map((message) => ({ level: 'warn' as const, message })),
+  ]
+}
