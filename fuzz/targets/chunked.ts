@@ -20,6 +20,10 @@ class PaperWire implements Wire {
   readonly localAddress = ''
   readonly localPort = 0
   readonly serverName = ''
+  readonly protocol = ''
+  covers(): boolean {
+    return true
+  }
   writeText(text: string): boolean {
     this.text += text
     return true
