@@ -26,7 +26,8 @@ const BACKLOG = 4096 // the kernel caps it at net.core.somaxconn
 /** What TLS needs here; null for plain TCP. */
 export interface ListenerTls {
   readonly context: SecureContext
-  readonly protocol: 'tls' | 'https'
+  /** Protocols that clients may choose from, the best first; empty: whatever they want. */
+  readonly alpn: readonly string[]
   readonly timeoutMs: number
 }
 
@@ -144,7 +145,7 @@ class Handshake implements DeadlineOwner {
     this.#cell = options.serviceCell
     this.#done = done
     raw.on('error', () => this.fail('closed'))
-    this.#socket = new TLSSocket(raw, serverOptions(tls.context, tls.protocol))
+    this.#socket = new TLSSocket(raw, serverOptions(tls.context, tls.alpn))
     this.#socket.on('error', (error) => this.fail(codeOf(error).startsWith('ERR_SSL') ? 'protocol' : 'closed'))
     this.#socket.on('_tlsError', () => this.fail('protocol')) // what a server's socket says of a failed handshake
     this.#socket.on('end', () => this.fail('closed')) // a half-open client can't finish a handshake

@@ -52,10 +52,10 @@ export function createServerContext(
 }
 
 /**
- * For `new TLSSocket(socket, serverOptions(context, protocol))`. A client of `https` that offers ALPN without `http/1.1` is
- * refused with `no_application_protocol`, so bytes meant for another protocol never reach the HTTP codec.
+ * For `new TLSSocket(socket, serverOptions(context, alpn))`. A client that offers ALPN without any of `alpn` is refused with
+ * `no_application_protocol`, so bytes meant for another protocol never reach a codec. Empty: ALPN is not looked at.
  */
-export function serverOptions(context: SecureContext, protocol: 'tls' | 'https'): TLSSocketOptions {
+export function serverOptions(context: SecureContext, alpn: readonly string[]): TLSSocketOptions {
   const options = { isServer: true, secureContext: context, requestCert: false, rejectUnauthorized: false }
-  return protocol === 'https' ? { ...options, ALPNProtocols: ['http/1.1'] } : options
+  return alpn.length > 0 ? { ...options, ALPNProtocols: [...alpn] } : options
 }

@@ -23,6 +23,8 @@ function recorded(serverName = ''): { wire: Wire; calls: string[] } {
     localAddress: '127.0.0.2',
     localPort: 2,
     serverName,
+    protocol: '',
+    covers: () => true,
     writeText: write('writeText'),
     writeOut: write('writeOut'),
     write: write('write'),

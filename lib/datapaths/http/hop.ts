@@ -10,16 +10,26 @@ export class Hop {
   readonly port: number
   /** The peer is a trusted proxy: its forwarding fields are believed. */
   readonly trusted: boolean
+  /** What the client speaks; an HTTP/1.0 request says so itself. */
+  readonly version: '1.1' | '2.0'
   readonly #via: string
   #authority = ''
   #identity = NOTHING
 
-  constructor(clientAddress: string, scheme: 'http' | 'https', port: number, trusted: boolean, rules: ForwardRules) {
+  constructor(
+    clientAddress: string,
+    scheme: 'http' | 'https',
+    port: number,
+    trusted: boolean,
+    rules: ForwardRules,
+    version: '1.1' | '2.0' = '1.1',
+  ) {
     this.clientAddress = clientAddress
     this.scheme = scheme
     this.port = port
     this.trusted = trusted
-    this.#via = rules.via === false ? '' : `Via: 1.1 ${rules.via}\r\n`
+    this.version = version
+    this.#via = rules.via === false ? '' : `Via: ${version} ${rules.via}\r\n`
   }
 
   /** The text of `buf[start..end)`: the same string as long as the connection asks for the same host. */
