@@ -14,6 +14,7 @@ import {
   GET,
   headers,
   POST,
+  PREFACE,
   setting,
   TYPE,
   uint32,
@@ -22,6 +23,7 @@ import {
 const CALM = 11
 const backend = await startBackend(t)
 backend.on('/slow', () => new Promise(() => undefined)) // never answers
+backend.on('/large', (x) => x.answer('x'.repeat(100_000)))
 const service = (http2: object, more: object = {}): object => ({
   protocol: 'http',
   listen: ['127.0.0.1:0'],
@@ -40,6 +42,8 @@ const balancer = await startBalancer(t, {
 })
 const port = balancer.port('main')
 const SLOW = GET.map(([name, value]) => (name === ':path' ? ([name, '/slow'] as const) : ([name, value] as const)))
+
+const LARGE = GET.map(([name, value]) => (name === ':path' ? ([name, '/large'] as const) : ([name, value] as const)))
 
 /** Sends `make(i)` until the connection ends; answers the code of its GOAWAY. */
 async function flood(client: FrameClient, make: (i: number) => Buffer, most = 100_000): Promise<number | undefined> {
@@ -63,6 +67,10 @@ const FLOODS: Record<string, (i: number) => Buffer> = {
   'SETTINGS (CVE-2019-9515)': () => frame(TYPE.settings, 0, 0, setting(4, 65_535)),
   'PRIORITY (CVE-2019-9513)': (i) => frame(TYPE.priority, 0, 2 * i + 1, '\0\0\0\0\x01'),
   WINDOW_UPDATE: () => frame(TYPE.window, 0, 0, uint32(1)),
+  'windows of one byte (CVE-2019-9511)': (i) =>
+    i === 0
+      ? Buffer.concat([frame(TYPE.settings, 0, 0, setting(4, 1)), headers(1, LARGE)])
+      : frame(TYPE.window, 0, 1, uint32(1)),
   'frames of an unknown type': () => frame(0x20, 0, 0),
   'empty DATA (CVE-2019-9518)': (i) => (i === 0 ? headers(1, POST, FLAG.endHeaders) : data(1, '', 0)),
   'padding without content': (i) => (i === 0 ? headers(1, POST, FLAG.endHeaders) : data(1, '\x02\0\0', FLAG.padded)),
@@ -209,4 +217,18 @@ t.test('a drain: GOAWAY in two steps, requests on their way are served', async (
   t.same([...answers].sort(), [1, 3])
   t.equal(await client.next(({ stream }) => stream === 5), undefined, 'nothing of what came later')
   t.equal((await ended).code, 0)
+})
+
+t.test('a service that drains serves those that are bound to it, over HTTP/2 too', async (t) => {
+  const own = await startBalancer(t, { virtualServices: { main: service({}, { affinity: { type: 'source-ip' } }) } })
+  const first = await (await dial(t, own.port('main'))).open()
+  first.send(headers(1, GET))
+  t.equal(await first.status(1), 200)
+  const answer = await own.get('/api/v1/services/main/drainstop', { method: 'POST' })
+  t.ok(answer.ok)
+  const second = await dial(t, own.port('main'))
+  second.send(PREFACE, frame(TYPE.settings, 0, 0), headers(1, GET))
+  t.equal(await second.status(1), 200)
+  const goaway = await second.next(({ type }) => type === TYPE.goaway, 5000)
+  t.equal(goaway?.payload.readUInt32BE(4), 0)
 })

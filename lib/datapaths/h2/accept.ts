@@ -16,7 +16,6 @@ export function acceptHttp(context: HttpContext, wire: Wire, client: number, end
     const next = (http2: boolean, first: Buffer): void => {
       context.sessions.delete(waiting)
       const session = http2 ? new H2Session(context, wire, client, ended) : new H1Session(context, wire, client, ended)
-      if (context.draining) session.drain(0)
       session.start()
       session.onBytes(first, first.length)
     }
@@ -26,7 +25,7 @@ export function acceptHttp(context: HttpContext, wire: Wire, client: number, end
     }
     const first = new FirstBytes(wire, context.wheel, timeouts.head, next, over)
     const waiting: Session = {
-      drain: () => first.end(),
+      drain: (graceMs) => graceMs === 0 && first.end(),
       cut: (backendName) => backendName === null && first.end(),
       since: () => Number.POSITIVE_INFINITY,
     }

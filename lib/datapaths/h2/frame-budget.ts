@@ -4,6 +4,7 @@
 export const RESET_WEIGHT = 10
 /** What content or an answer gives back: as much as the window updates that follow it cost. */
 const PROGRESS = 3
+const WORTH = 256 // bytes: who asks for less at a time pays for the asking (CVE-2019-9511)
 
 export class FrameBudget {
   readonly #max: number
@@ -27,7 +28,12 @@ export class FrameBudget {
     return this.#left >= 0
   }
 
-  /** Something moved. */
+  /** So much content moved. */
+  moved(bytes: number): void {
+    if (bytes >= WORTH) this.progress()
+  }
+
+  /** A request was answered. */
   progress(): void {
     if (this.#left < this.#max) this.#left += PROGRESS
   }

@@ -24,7 +24,6 @@ import {
   GOAWAY,
   HAS_PRIORITY,
   HEADERS,
-  MORE,
   PADDED,
   PING,
   PRIORITY,
@@ -85,7 +84,6 @@ export class Inbound {
       else if (reader.event === FRAME) this.#onFrame()
       else if (reader.event === DATA_HEAD) this.#onDataHead()
       else if (reader.event === BAD) return session.fail(reader.error, reader.problem)
-      else if (reader.event === MORE) return
     }
   }
 
@@ -120,7 +118,7 @@ export class Inbound {
       stream.abort(code)
       stream.onReset()
     }
-    if (!this.#spend(RESET_WEIGHT)) return
+    this.#spend(RESET_WEIGHT)
   }
 
   #onDataHead(): void {
@@ -153,7 +151,7 @@ export class Inbound {
     this.#content += end - start
     if (last && length > this.#content) stream.onPadding(length - this.#content)
     const ends = last && (flags & END_STREAM) !== 0
-    if (end > start) this.#session.budget.progress()
+    this.#session.budget.moved(end - start)
     if (end > start || ends) stream.onData(bytes, start, end, ends)
     else if (last && length > 0) this.#spend(1)
   }
@@ -326,7 +324,8 @@ export class Inbound {
     this.settled = true
     const error = this.#session.onSettings(bytes, start, end)
     if (error !== NO_ERROR) return this.#fail(error, 'SETTINGS are malformed')
-    if (!first) this.#spend(1 + (end - start) / 6)
+    if (first) this.#session.onGreeted()
+    else this.#spend(1 + (end - start) / 6)
   }
 
   #onPing(): void {

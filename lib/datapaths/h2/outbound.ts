@@ -125,7 +125,7 @@ export class Outbound {
     buf.copy(out, at, start, end)
     this.#output.at = at + length
     this.#window -= length
-    if (length > 0) this.#budget.progress()
+    this.#budget.moved(length)
     return length
   }
 

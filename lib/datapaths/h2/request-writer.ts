@@ -40,13 +40,18 @@ export class RequestWriter {
   length = -1
   /** The key of the WebSocket handshake that it asks a backend for, ''. */
   key = ''
+  #cookies = 0
 
-  /** Writes the head at `at`. `ended`: it has no body. False: malformed. */
-  write(block: FieldBlock, at: number, ended: boolean): boolean {
+  clear(): void {
     this.problem = ''
     this.chunked = false
     this.length = -1
     this.key = ''
+  }
+
+  /** Writes the head at `at`. `ended`: it has no body. False: malformed. */
+  write(block: FieldBlock, at: number, ended: boolean): boolean {
+    this.clear()
     let method = -1
     let scheme = -1
     let path = -1
@@ -104,8 +109,6 @@ export class RequestWriter {
     this.end = lineEnd(p)
     return true
   }
-
-  #cookies = 0
 
   #malformed(problem: string): false {
     this.problem = problem

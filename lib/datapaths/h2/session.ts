@@ -89,6 +89,7 @@ export class H2Session implements Session, WireSink, DeadlineOwner {
   onBytes(bytes: Buffer, length: number): void {
     this.#inbound.read(bytes, length)
     this.#dispatch()
+    if (this.context.draining && this.#inbound.settled) this.drain(0)
     if (this.over || !this.outbound.overfull) return
     this.#paused = true
     this.wire.pause()
@@ -113,7 +114,8 @@ export class H2Session implements Session, WireSink, DeadlineOwner {
       return
     }
     if (headsEnd + roomFor(block) > memory.length) this.#dispatch()
-    if (!block.tooLarge && !writer.write(block, headsEnd, ended)) {
+    if (block.tooLarge) writer.clear()
+    else if (!writer.write(block, headsEnd, ended)) {
       this.#report(400, writer.problem)
       this.outbound.reset(id, PROTOCOL_ERROR)
       if (!this.budget.spend(RESET_WEIGHT, this.context.wheel.now)) this.#calm()
@@ -194,7 +196,6 @@ export class H2Session implements Session, WireSink, DeadlineOwner {
     if (error !== NO_ERROR) return error
     this.outbound.acknowledge(this.peer.headerTable)
     const change = this.peer.initialWindow - before
-    if (this.#phase === 'open' && this.streams.size === 0) this.#deadline.set(this.context.view.timeouts.keepAlive)
     if (change === 0) return NO_ERROR
     // Of all streams before any sends: what one does may end others.
     for (const stream of this.streams.values()) {
@@ -203,6 +204,11 @@ export class H2Session implements Session, WireSink, DeadlineOwner {
     }
     if (change > 0) for (const stream of [...this.streams.values()]) stream.answer.pump()
     return NO_ERROR
+  }
+
+  /** Both sides may begin. */
+  onGreeted(): void {
+    this.#deadline.set(this.context.view.timeouts.keepAlive)
   }
 
   onPingAnswered(): void {
@@ -264,9 +270,12 @@ export class H2Session implements Session, WireSink, DeadlineOwner {
     this.#close()
   }
 
-  drain(): void {
+  drain(graceMs: number): void {
     if (this.#phase !== 'open') return
-    if (!this.#inbound.settled) return this.#destroy()
+    if (!this.#inbound.settled) {
+      if (graceMs === 0) this.#destroy()
+      return // it is told with its SETTINGS
+    }
     this.#phase = 'leaving'
     this.outbound.goaway(MAX_STREAM, NO_ERROR, '')
     this.outbound.ping(DRAIN_PING, 0, 0)
