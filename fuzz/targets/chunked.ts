@@ -21,6 +21,10 @@ class PaperWire implements Wire {
   readonly localPort = 0
   readonly serverName = ''
   readonly clientFields = ''
+  readonly protocol = ''
+  covers(): boolean {
+    return true
+  }
   writeText(text: string): boolean {
     this.text += text
     return true

@@ -7,6 +7,8 @@ import {
   HANDSHAKE_FAILURES,
   HANDSHAKES,
   type HandshakeFailure,
+  HTTP2_RESETS,
+  type Http2Reset,
   LISTENER,
   observe,
   REASONS,
@@ -139,6 +141,16 @@ export class ServiceCell extends Cell {
   compressed(before: number, after: number): void {
     bump(this.totals, this.base + SERVICE.at.compressionIn, before)
     bump(this.totals, this.base + SERVICE.at.compressionOut, after)
+  }
+
+  /** We ended an HTTP/2 connection with this error code. */
+  http2Error(code: number): void {
+    bump(this.totals, this.base + SERVICE.at.http2Errors + code, 1)
+  }
+
+  /** A stream of HTTP/2 was reset. */
+  http2Reset(by: Http2Reset): void {
+    bump(this.totals, this.base + SERVICE.at.http2Resets + HTTP2_RESETS.indexOf(by), 1)
   }
 
   handshake(version: string, resumed: boolean): void {

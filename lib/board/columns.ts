@@ -49,6 +49,26 @@ export const HANDSHAKES = ['TLSv1.2', 'TLSv1.3', 'TLSv1.2 resumed', 'TLSv1.3 res
 export const AFFINITY_RESULTS = ['hit', 'miss', 'broken'] as const
 export type AffinityResult = (typeof AFFINITY_RESULTS)[number]
 
+/** Why we ended an HTTP/2 connection with an error (RFC 9113 §7), in the order of their numbers. */
+export const HTTP2_ERRORS = [
+  'no-error',
+  'protocol-error',
+  'internal-error',
+  'flow-control-error',
+  'settings-timeout',
+  'stream-closed',
+  'frame-size-error',
+  'refused-stream',
+  'cancel',
+  'compression-error',
+  'connect-error',
+  'enhance-your-calm',
+] as const
+
+/** Who reset an HTTP/2 stream. */
+export const HTTP2_RESETS = ['client', 'us'] as const
+export type Http2Reset = (typeof HTTP2_RESETS)[number]
+
 /** Upper bounds of histogram buckets, seconds; one more bucket counts what is above the last. */
 export const BUCKETS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60] as const
 const BUCKETS_MS = BUCKETS.map((s) => s * 1000)
@@ -89,6 +109,8 @@ export const SERVICE = columns({
   bytesOut: 1,
   compressionIn: 1,
   compressionOut: 1,
+  http2Errors: HTTP2_ERRORS.length,
+  http2Resets: HTTP2_RESETS.length,
   duration: HISTOGRAM_COLUMNS,
 })
 

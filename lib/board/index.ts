@@ -11,6 +11,8 @@ export {
   HANDSHAKE_FAILURES,
   HANDSHAKES,
   type HandshakeFailure,
+  HTTP2_ERRORS,
+  HTTP2_RESETS,
   LISTENER,
   OVERLOADS,
   type Overload,

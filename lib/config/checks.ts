@@ -221,6 +221,10 @@ export function warn(root: Tree): Finding[] {
       for (const key of ['requestsPerClient', 'bodyRate', 'pipelined'])
         idle(['limits', key], `has no effect with protocol ${protocol}`)
     }
+    if (textOf(child(child(service, 'http'), 'engine')) === 'http-proxy')
+      idle(['http', 'http2'], 'has no effect with engine http-proxy')
+    else if (protocol === 'https') idle(['http', 'http2', 'cleartext'], 'has no effect with protocol https')
+    else if (protocol === 'http') idle(['http', 'http2', 'enabled'], 'has no effect with protocol http')
     const routed = new Set(itemsOf(child(service, 'routes')).map((route) => textOf(child(route, 'pool'))))
     const pools = child(service, 'pools')
     if (protocol.startsWith('http') && pools?.kind === 'map')

@@ -10,6 +10,7 @@ import { hash, load } from './balancing.ts'
 import { compression } from './compression.ts'
 import { filtersShape, pathsShape, poolsShape, routesShape, sorryShape } from './filters.ts'
 import { health } from './health.ts'
+import { http2 } from './http2.ts'
 import { limits, overload } from './limits.ts'
 import { backendAddress, cidr, duration, listenAddress, percentage, size } from './scalars.ts'
 import { tickets, tls } from './tls.ts'
@@ -114,6 +115,7 @@ const http = z.strictObject({
     .default(256)
     .describe('Idle connections kept per backend and data thread.'),
   compression,
+  http2,
 })
 
 const SEND_PROXY = ['off', 'v1', 'v2'] as const

@@ -172,6 +172,14 @@ export class HandleWire implements Wire {
     return ''
   }
 
+  get protocol(): string {
+    return ''
+  }
+
+  covers(): boolean {
+    return true
+  }
+
   get localAddress(): string {
     return this.#own().address ?? ''
   }

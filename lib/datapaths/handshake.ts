@@ -18,7 +18,8 @@ export interface ListenerTls {
   contexts: ServerContexts
   /** Those of all listeners of the service. */
   readonly slots: HandshakeSlots
-  readonly protocol: 'tls' | 'https'
+  /** Protocols that clients may choose from, the best first; empty: whatever they want. */
+  readonly alpn: readonly string[]
   readonly timeoutMs: number
 }
 
@@ -143,7 +144,7 @@ export class Handshake implements DeadlineOwner {
     this.#served = this.#servedFor(name)
     if (this.#served === null) return this.#refuseName()
     const { context, stapling } = this.#served
-    const socket = new TLSSocket(this.#raw, serverOptions(context, this.#tls.protocol, this.#contexts.client, stapling))
+    const socket = new TLSSocket(this.#raw, serverOptions(context, this.#tls.alpn, this.#contexts.client, stapling))
     this.#socket = socket
     socket.on('error', (error) => this.fail(codeOf(error).startsWith('ERR_SSL') ? 'protocol' : 'closed'))
     // What a server's socket says of a failed handshake.

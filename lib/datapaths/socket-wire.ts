@@ -1,5 +1,5 @@
 /** A wire on a documented node socket: for TLS, and for runtimes without the handles of handle-wire.ts. */
-import type { Socket } from 'node:net'
+import { isIP, type Socket } from 'node:net'
 import { TLSSocket } from 'node:tls'
 import { codeOf } from '../core/index.ts'
 import type { Outbox } from './outbox.ts'
@@ -50,6 +50,17 @@ export class SocketWire implements Wire {
 
   get serverName(): string {
     return (this.#socket instanceof TLSSocket && this.#socket.servername) || ''
+  }
+
+  get protocol(): string {
+    return (this.#socket instanceof TLSSocket && this.#socket.alpnProtocol) || ''
+  }
+
+  covers(authority: string): boolean {
+    const certificate = this.#socket instanceof TLSSocket ? this.#socket.getX509Certificate() : undefined
+    if (certificate === undefined) return true
+    const host = authority.replace(/:\d*$/, '').replace(/^\[|\]$/g, '')
+    return (isIP(host) === 0 ? certificate.checkHost(host) : certificate.checkIP(host)) !== undefined
   }
 
   get pending(): boolean {

@@ -18,9 +18,9 @@ import type {
 } from './contract.ts'
 import { cutAll } from './cut.ts'
 import { Gate, type Ticket } from './gate.ts'
+import { acceptHttp } from './h2/accept.ts'
 import { HandshakeSlots, type ListenerTls } from './handshake.ts'
 import { HttpContext } from './http/context.ts'
-import { H1Session } from './http/h1.ts'
 import { HashKey } from './http/hash-key.ts'
 import { tellAndClose, turnAway } from './http/turn-away.ts'
 import type { ProxyEngine } from './http-proxy/engine.ts'
@@ -142,7 +142,7 @@ export class StreamDatapath implements Datapath {
       if (this.#context.sessions.size === 0) this.#emptied?.()
     }
     if (this.#engine !== null) this.#engine.accept(wire, ticket.client, ended)
-    else if (this.#http !== null) new H1Session(this.#http, wire, ticket.client, ended).start()
+    else if (this.#http !== null) acceptHttp(this.#http, wire, ticket.client, ended)
     else new TcpSession(this.#context, wire, ended).start()
   }
 
@@ -183,12 +183,13 @@ export class StreamDatapath implements Datapath {
   }
 }
 
-function listenerTls({ tls, protocol, timeouts, limits }: ServiceView, tickets: TicketRing): ListenerTls | null {
+function listenerTls({ tls, protocol, timeouts, limits, http }: ServiceView, tickets: TicketRing): ListenerTls | null {
   if (tls === null) return null
+  const http2 = http.http2.enabled && http.engine === 'native'
   return {
     contexts: new ServerContexts(tls, tickets),
     slots: new HandshakeSlots(limits.handshakes),
-    protocol: protocol === 'https' ? 'https' : 'tls',
+    alpn: protocol !== 'https' ? [] : http2 ? ['h2', 'http/1.1'] : ['http/1.1'],
     timeoutMs: timeouts.handshake,
   }
 }

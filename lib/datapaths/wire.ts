@@ -33,6 +33,10 @@ export interface Wire {
   readonly serverName: string
   /** Lines for the heads of its requests, of the client's certificate; '': it was not asked for one. */
   readonly clientFields: string
+  /** The protocol that the TLS handshake agreed on (ALPN), or ''. */
+  readonly protocol: string
+  /** Does the certificate that the client was shown hold for this authority? Without TLS: yes. */
+  covers(authority: string): boolean
   /** Writes latin-1 text. False: pending, wait for `onDrain` before writing much more. */
   writeText(text: string): boolean
   /** Writes what is in the outbox; same answer. */

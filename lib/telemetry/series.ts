@@ -7,6 +7,8 @@ import {
   CODE_CLASSES,
   HANDSHAKE_FAILURES,
   HANDSHAKES,
+  HTTP2_ERRORS,
+  HTTP2_RESETS,
   LISTENER,
   REASONS,
   RETRY_REASONS,
@@ -195,6 +197,24 @@ const OF_SERVICE: readonly Family<ServiceSource>[] = [
       protocol.startsWith('http')
         ? line(name, `${of},direction="in"`, board.sum('service', row, SERVICE.at.compressionIn)) +
           line(name, `${of},direction="out"`, board.sum('service', row, SERVICE.at.compressionOut))
+        : '',
+  },
+  {
+    name: 'evenkeel_http2_connection_errors_total',
+    help: 'HTTP/2 connections with clients that were ended because of what the client did, by error code of RFC 9113.',
+    type: 'counter',
+    samples: (name, of, service, source) =>
+      service.protocol.startsWith('http')
+        ? counts('service', SERVICE.at.http2Errors, HTTP2_ERRORS, 'code')(name, of, service, source)
+        : '',
+  },
+  {
+    name: 'evenkeel_http2_resets_total',
+    help: 'Streams of HTTP/2 that were reset, by whom.',
+    type: 'counter',
+    samples: (name, of, service, source) =>
+      service.protocol.startsWith('http')
+        ? counts('service', SERVICE.at.http2Resets, HTTP2_RESETS, 'by')(name, of, service, source)
         : '',
   },
   {

@@ -65,12 +65,12 @@ function sessionScope(pairs: readonly Pair[], scope: string, client: ClientAuth 
 }
 
 /**
- * For `new TLSSocket(socket, serverOptions(context, protocol))`. A client of `https` that offers ALPN without `http/1.1` is
- * refused with `no_application_protocol`, so bytes meant for another protocol never reach the HTTP codec.
+ * For `new TLSSocket(socket, serverOptions(context, alpn))`. A client that offers ALPN without any of `alpn` is refused with
+ * `no_application_protocol`, so bytes meant for another protocol never reach a codec. Empty: ALPN is not looked at.
  */
 export function serverOptions(
   context: SecureContext,
-  protocol: 'tls' | 'https',
+  alpn: readonly string[],
   client: ClientAuth | null = null,
   server: Server | null = null,
 ): TLSSocketOptions {
@@ -84,5 +84,5 @@ export function serverOptions(
     rejectUnauthorized,
     ...(server === null ? {} : { server }),
   }
-  return protocol === 'https' ? { ...options, ALPNProtocols: ['http/1.1'] } : options
+  return alpn.length > 0 ? { ...options, ALPNProtocols: [...alpn] } : options
 }

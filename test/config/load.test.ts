@@ -144,6 +144,25 @@ t.test('what has no effect in a pool is told there, and what the pool has from i
   ])
 })
 
+t.test('options of HTTP/2 that have no effect are told', async (t) => {
+  const told = async (lines: string): Promise<unknown> => {
+    const result = await loadConfigText(
+      file(service('a', lines).replace('protocol: tcp', 'protocol: http')),
+      'test.yaml',
+      {
+        env: {},
+      },
+    )
+    return result.ok ? result.warnings.map(({ path, message }) => `${path} ${message}`) : result
+  }
+  const path = 'virtualServices.a.http.http2'
+  t.same(await told(`    http: { http2: { cleartext: true } }\n`), [])
+  t.same(await told(`    http: { http2: { enabled: false } }\n`), [`${path}.enabled has no effect with protocol http`])
+  t.same(await told(`    http: { engine: http-proxy, http2: { cleartext: true } }\n`), [
+    `${path} has no effect with engine http-proxy`,
+  ])
+})
+
 t.test('a header that a probe sets itself is told as a problem of the file', async (t) => {
   for (const name of ['Host', 'connection', 'Content-Length', 'Transfer-Encoding', 'Upgrade', 'Expect', 'TE'])
     t.match(

@@ -24,6 +24,8 @@ function recorded(serverName = ''): { wire: Wire; calls: string[] } {
     localPort: 2,
     serverName,
     clientFields: '',
+    protocol: '',
+    covers: () => true,
     writeText: write('writeText'),
     writeOut: write('writeOut'),
     write: write('write'),

@@ -95,7 +95,7 @@ export class Exchange extends PlacedFlow implements Responder, PackingOwner, Tel
     return this.#asked.host
   }
   get version(): string {
-    return this.#asked.minor === 1 ? '1.1' : '1.0'
+    return this.#asked.minor === 0 ? '1.0' : this.#client.hop.version
   }
   get referer(): string {
     return this.#asked.referer

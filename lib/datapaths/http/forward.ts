@@ -158,7 +158,7 @@ function otherIdentity(
   authority: string,
   via: string | false,
 ): string {
-  return `${told(buf, base, head, hop, authority)}${via === false ? '' : `Via: 1.${head.minor} ${via}\r\n`}`
+  return `${told(buf, base, head, hop, authority)}${via === false ? '' : `Via: ${head.minor === 0 ? '1.0' : hop.version} ${via}\r\n`}`
 }
 
 /** Behind a trusted proxy what it said goes on, and the proxy itself is added to the chain. */

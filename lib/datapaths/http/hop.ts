@@ -12,6 +12,8 @@ export class Hop {
   readonly trusted: boolean
   /** Lines of its certificate; '': it was not asked for one. */
   readonly certificate: string
+  /** What the client speaks; an HTTP/1.0 request says so itself. */
+  readonly version: '1.1' | '2.0'
   readonly #via: string
   #authority = ''
   #identity = NOTHING
@@ -23,13 +25,15 @@ export class Hop {
     trusted: boolean,
     rules: ForwardRules,
     certificate = '',
+    version: '1.1' | '2.0' = '1.1',
   ) {
     this.certificate = certificate
     this.clientAddress = clientAddress
     this.scheme = scheme
     this.port = port
     this.trusted = trusted
-    this.#via = rules.via === false ? '' : `Via: 1.1 ${rules.via}\r\n`
+    this.version = version
+    this.#via = rules.via === false ? '' : `Via: ${version} ${rules.via}\r\n`
   }
 
   /** The text of `buf[start..end)`: the same string as long as the connection asks for the same host. */

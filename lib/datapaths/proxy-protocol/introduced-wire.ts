@@ -37,6 +37,12 @@ class IntroducedWire implements Wire {
     this.#wire.sink = sink
   }
 
+  get protocol(): string {
+    return this.#wire.protocol
+  }
+  covers(authority: string): boolean {
+    return this.#wire.covers(authority)
+  }
   get owned(): boolean {
     return this.#wire.owned
   }

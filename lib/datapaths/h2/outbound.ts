@@ -1,0 +1,222 @@
+/** What we say on one connection: frames of all streams, their header tables, and the window that they share. */
+import type { HttpContext } from '../http/context.ts'
+import type { Wire } from '../wire.ts'
+import { blockAtMost, encodeAnswer } from './answer.ts'
+import { memory } from './field-block.ts'
+import type { FrameBudget } from './frame-budget.ts'
+import {
+  ACK,
+  continuations,
+  DATA,
+  END_HEADERS,
+  END_STREAM,
+  GOAWAY,
+  HEADER_BYTES,
+  HEADERS,
+  MAX_FRAME,
+  PING,
+  RST_STREAM,
+  SETTINGS,
+  WINDOW_UPDATE,
+  writeHeader,
+  writeUint32,
+} from './frames.ts'
+import { encodedAtMost, HpackEncoder } from './hpack-encoder.ts'
+import { Output } from './output.ts'
+import {
+  ENABLE_CONNECT_PROTOCOL,
+  FIRST_WINDOW,
+  HEADER_TABLE_SIZE,
+  INITIAL_WINDOW_SIZE,
+  MAX_CONCURRENT_STREAMS,
+  MAX_HEADER_LIST_SIZE,
+  MAX_WINDOW,
+} from './peer.ts'
+import { Resets } from './resets.ts'
+
+/** Who waits for room. */
+export interface Sender {
+  waiting: boolean
+  pump(): void
+}
+
+export class Outbound {
+  readonly resets = new Resets()
+  readonly #context: HttpContext
+  readonly #budget: FrameBudget
+  readonly #output: Output
+  readonly #encoder = new HpackEncoder()
+  /** What the client takes of content in all. */
+  #window = FIRST_WINDOW
+  #waiting: Sender[] = []
+
+  constructor(context: HttpContext, wire: Wire, budget: FrameBudget) {
+    this.#context = context
+    this.#budget = budget
+    this.#output = new Output(wire)
+  }
+
+  get queued(): number {
+    return this.#output.queued
+  }
+  /** The client reads too slowly: it is not listened to either. */
+  get overfull(): boolean {
+    return this.#output.overfull
+  }
+
+  /** The wire has taken what was written. */
+  drained(): void {
+    this.#output.drained()
+    this.pump()
+  }
+
+  /** Says the last of it; nothing follows. */
+  finish(): void {
+    this.#output.finish()
+  }
+  /** Says no more. */
+  close(): void {
+    this.#output.close()
+  }
+
+  /** The client takes so much more in all; false: more than there may be. */
+  widen(increment: number): boolean {
+    this.#window += increment
+    if (this.#window > MAX_WINDOW) return false
+    this.pump()
+    return true
+  }
+
+  /** The client's SETTINGS allow the header table so many bytes: said to be understood. */
+  acknowledge(headerTable: number): void {
+    this.#encoder.allow(headerTable)
+    const out = this.#output.reserve(HEADER_BYTES)
+    this.#output.at = writeHeader(out, this.#output.at, 0, SETTINGS, ACK, 0)
+  }
+
+  /** Bytes of content that one frame may have now. */
+  room(): number {
+    if (this.#window <= 0) return 0
+    return Math.min(MAX_FRAME, this.#window, this.#output.room())
+  }
+
+  /** It is asked again when there is room: one after the other. */
+  wait(sender: Sender): void {
+    if (sender.waiting) return
+    sender.waiting = true
+    this.#waiting.push(sender)
+  }
+
+  pump(): void {
+    const waiting = this.#waiting
+    if (waiting.length === 0) return
+    this.#waiting = []
+    for (const sender of waiting) {
+      sender.waiting = false
+      sender.pump()
+    }
+  }
+
+  /** One frame; answers how much content it has. */
+  data(id: number, buf: Buffer, start: number, end: number, last: boolean): number {
+    const length = end - start
+    const out = this.#output.reserve(HEADER_BYTES + length)
+    const at = writeHeader(out, this.#output.at, length, DATA, last ? END_STREAM : 0, id)
+    buf.copy(out, at, start, end)
+    this.#output.at = at + length
+    this.#window -= length
+    this.#budget.moved(length)
+    return length
+  }
+
+  /** The head that `answerHead` holds. */
+  answer(id: number, buf: Buffer, base: number, status: number, handshake: boolean, last: boolean): void {
+    const most = blockAtMost()
+    const out = this.#output.reserve(HEADER_BYTES * (2 + most / MAX_FRAME) + most)
+    const at = this.#output.at + HEADER_BYTES
+    this.#encoder.begin(out, at)
+    encodeAnswer(this.#encoder, buf, base, status, handshake)
+    this.#endBlock(out, at, id, last)
+  }
+
+  /** Trailer lines end the stream. */
+  trailers(id: number, lines: string): void {
+    if (lines === '') {
+      this.data(id, memory, 0, 0, true)
+      return
+    }
+    const bytes = Buffer.from(lines, 'latin1')
+    const rows = lines.split('\r\n')
+    const most = encodedAtMost(bytes.length, rows.length)
+    const out = this.#output.reserve(HEADER_BYTES * (2 + most / MAX_FRAME) + most)
+    const at = this.#output.at + HEADER_BYTES
+    this.#encoder.begin(out, at)
+    let start = 0
+    for (const row of rows) {
+      const colon = row.indexOf(':')
+      if (colon > 0) {
+        let value = colon + 1
+        while (row[value] === ' ' || row[value] === '\t') value++
+        this.#encoder.field(bytes, start, start + colon, start + value, start + row.trimEnd().length)
+      }
+      start += row.length + 2
+    }
+    this.#endBlock(out, at, id, true)
+  }
+
+  /** A block stands at `at`, with room for a header in front of it: frames it. */
+  #endBlock(out: Buffer, at: number, id: number, last: boolean): void {
+    const end = this.#encoder.at
+    const flags = last ? END_STREAM : 0
+    const first = Math.min(MAX_FRAME, end - at)
+    const whole = first === end - at
+    writeHeader(out, at - HEADER_BYTES, first, HEADERS, flags | (whole ? END_HEADERS : 0), id)
+    this.#output.at = whole ? end : continuations(out, at + first, end, id)
+  }
+
+  reset(id: number, code: number): void {
+    const out = this.#output.reserve(HEADER_BYTES + 4)
+    this.#output.at = writeUint32(out, writeHeader(out, this.#output.at, 4, RST_STREAM, 0, id), code)
+    this.resets.add(id)
+    this.#context.cell.http2Reset('us')
+  }
+
+  windowUpdate(id: number, increment: number): void {
+    const out = this.#output.reserve(HEADER_BYTES + 4)
+    this.#output.at = writeUint32(out, writeHeader(out, this.#output.at, 4, WINDOW_UPDATE, 0, id), increment)
+  }
+
+  ping(buf: Buffer, start: number, flags: number): void {
+    const out = this.#output.reserve(HEADER_BYTES + 8)
+    const at = writeHeader(out, this.#output.at, 8, PING, flags, 0)
+    buf.copy(out, at, start, start + 8)
+    this.#output.at = at + 8
+  }
+
+  settings(): void {
+    const { http } = this.#context.view
+    const { headerTable, maxStreams, streamWindow } = http.http2
+    const rows = [
+      [HEADER_TABLE_SIZE, headerTable],
+      [MAX_CONCURRENT_STREAMS, maxStreams],
+      [INITIAL_WINDOW_SIZE, streamWindow],
+      [MAX_HEADER_LIST_SIZE, http.maxHead],
+      ...(http.upgrades.length > 0 ? [[ENABLE_CONNECT_PROTOCOL, 1] as const] : []),
+    ] as const
+    const out = this.#output.reserve(HEADER_BYTES + 6 * rows.length)
+    let at = writeHeader(out, this.#output.at, 6 * rows.length, SETTINGS, 0, 0)
+    for (const [id, value] of rows) {
+      out[at] = 0
+      out[at + 1] = id
+      at = writeUint32(out, at + 2, value)
+    }
+    this.#output.at = at
+  }
+
+  goaway(last: number, code: number, problem: string): void {
+    const out = this.#output.reserve(HEADER_BYTES + 8 + problem.length)
+    let at = writeHeader(out, this.#output.at, 8 + problem.length, GOAWAY, 0, 0)
+    at = writeUint32(out, writeUint32(out, at, last), code)
+    this.#output.at = at + out.latin1Write(problem, at)
+  }
+}
