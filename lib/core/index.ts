@@ -14,6 +14,15 @@ export {
 export type { Latin1 } from './latin1.ts'
 export { createLogger, type LogDestination, type Logger, openLogDestination } from './logger.ts'
 export { createServer, STATUS_CODES } from './node-http.ts'
+export {
+  connectTcp,
+  type Name,
+  type TcpHandle,
+  type TcpHandles,
+  tcpHandles,
+  UV_EOF,
+  type WriteRequest,
+} from './tcp-handle.ts'
 export { shortText } from './text.ts'
 export { Deadline, type DeadlineOwner, DeadlineWheel } from './timers.ts'
 export { type TlsTrust, tlsOptions, tlsProblem } from './tls-client.ts'

@@ -1,13 +1,19 @@
 /**
- * A wire directly on libuv's TCP handle. The only file that uses node's undocumented handles.
- *
- * Why: `net.Socket` costs about 4 KiB per connection and a tick of stream machinery per write. Here all connections of
- * a thread read into one static buffer (libuv reads when the callback runs, so nobody overlaps), and a write is one
- * call. `handleWires` tells whether this runtime has what is needed, tried at load; where not, wires are plain sockets
- * (socket-wire.ts).
+ * A wire directly on libuv's TCP handle (core/tcp-handle.ts). All connections of a thread read into one static buffer (libuv
+ * reads when the callback runs, so nobody overlaps), and a write is one call. Where the runtime has no such handles
+ * (`handleWires`), wires are plain sockets (socket-wire.ts).
  */
-import { isIPv6, type Server } from 'node:net'
+import type { Server } from 'node:net'
 import { getSystemErrorName } from 'node:util'
+import {
+  connectTcp,
+  type Name,
+  type TcpHandle,
+  type TcpHandles,
+  tcpHandles,
+  UV_EOF,
+  type WriteRequest,
+} from '../core/index.ts'
 import { type Area, giveBack, type Outbox, readBuffer } from './outbox.ts'
 import { idleSink, type Wire, type WireSink } from './wire.ts'
 
@@ -15,104 +21,35 @@ const BULK_BYTES = 256 * 1024 // four system calls per MiB
 const BULK_SPARES = 16 // kept for reuse, 4 MiB a thread
 const TEXT_BYTES = 16 * 1024 // libuv's stack buffer for strings: up to here a text write is one copy and one call
 
-/** node's TCP handle, as far as it is used here. */
-export interface TcpHandle {
-  onread: (this: TcpHandle) => Buffer | undefined
-  onconnection?: (status: number, client: TcpHandle) => void
+const state = tcpHandles?.stream.streamBaseState ?? new Int32Array(8)
+const READ = tcpHandles?.stream.kReadBytesOrError ?? 0
+const ASYNC = tcpHandles?.stream.kLastWriteWasAsync ?? 0
+
+/** A handle, and the wire that it belongs to. */
+interface WireHandle extends TcpHandle {
   wire: HandleWire | null
-  readonly writeQueueSize: number
-  useUserBuffer(buffer: Buffer): void
-  readStart(): number
-  readStop(): number
-  writeLatin1String(request: WriteRequest, text: string): number
-  writeBuffer(request: WriteRequest, bytes: Uint8Array): number
-  shutdown(request: object): number
-  connect(request: ConnectRequest, host: string, port: number): number
-  connect6(request: ConnectRequest, host: string, port: number): number
-  setNoDelay(on: boolean): number
-  getpeername(out: Name): number
-  getsockname(out: Name): number
-  close(done?: () => void): void
-  reset(done?: () => void): number
 }
-interface Name {
-  address?: string
-  port?: number
-}
-interface WriteRequest {
-  oncomplete: ((this: WriteRequest, status: number) => void) | null
+interface WireWrite extends WriteRequest {
   wire: HandleWire | null
   bytes: Uint8Array | null
   area: Area
 }
-interface ConnectRequest {
-  oncomplete: ((status: number) => void) | null
-}
-interface Bindings {
-  tcp: { TCP: new (type: number) => TcpHandle; TCPConnectWrap: new () => ConnectRequest; constants: { SOCKET: number } }
-  stream: {
-    WriteWrap: new () => WriteRequest
-    ShutdownWrap: new () => { oncomplete: (() => void) | null }
-    streamBaseState: Int32Array
-    kReadBytesOrError: number
-    kLastWriteWasAsync: number
-  }
-}
-
-/** node's bindings, or null where they are not what we know. */
-function load(): Bindings | null {
-  try {
-    const binding = Reflect.get(process, 'binding') as (name: string) => unknown
-    const tcp = binding.call(process, 'tcp_wrap') as Bindings['tcp']
-    const stream = binding.call(process, 'stream_wrap') as Bindings['stream']
-    const handle = new tcp.TCP(tcp.constants.SOCKET)
-    const methods = [
-      'useUserBuffer',
-      'readStart',
-      'readStop',
-      'writeLatin1String',
-      'writeBuffer',
-      'shutdown',
-      'connect',
-      'connect6',
-      'close',
-      'reset',
-      'getpeername',
-    ]
-    const whole = methods.every((name) => typeof Reflect.get(handle, name) === 'function')
-    handle.close()
-    const state = stream.streamBaseState
-    const known =
-      state instanceof Int32Array &&
-      typeof stream.kReadBytesOrError === 'number' &&
-      typeof stream.kLastWriteWasAsync === 'number'
-    return whole && known && typeof stream.WriteWrap === 'function' ? { tcp, stream } : null
-  } catch {
-    return null
-  }
-}
-
-const bindings = process.env['EVENKEEL_WIRES'] === 'socket' ? null : load()
-const state = bindings?.stream.streamBaseState ?? new Int32Array(8)
-const READ = bindings?.stream.kReadBytesOrError ?? 0
-const ASYNC = bindings?.stream.kLastWriteWasAsync ?? 0
-const UV_EOF = -4095
 
 const spares: Buffer[] = []
 
 /** Used again as long as writes end at once, which nearly all do: a request is only kept by libuv when it waits. */
-let spareRequest: WriteRequest | null = null
-function request(): WriteRequest {
-  spareRequest ??= new (bindings as Bindings).stream.WriteWrap()
+let spareRequest: WireWrite | null = null
+function request(): WireWrite {
+  spareRequest ??= new (tcpHandles as TcpHandles).stream.WriteWrap() as WireWrite
   return spareRequest
 }
 
-function onRead(this: TcpHandle): Buffer | undefined {
+function onRead(this: WireHandle): Buffer | undefined {
   const wire = this.wire
   return wire === null ? undefined : wire.read(state[READ] as number)
 }
 
-function onWritten(this: WriteRequest, status: number): void {
+function onWritten(this: WireWrite, status: number): void {
   const wire = this.wire
   this.wire = null
   this.bytes = null
@@ -122,7 +59,7 @@ function onWritten(this: WriteRequest, status: number): void {
 
 export class HandleWire implements Wire {
   sink: WireSink = idleSink
-  #handle: TcpHandle | null
+  #handle: WireHandle | null
   #buffer: Buffer = readBuffer
   #wantBulk = false
   #reusable = false
@@ -132,7 +69,8 @@ export class HandleWire implements Wire {
   #shutting = false
   #remote: Name | null = null
 
-  constructor(handle: TcpHandle) {
+  constructor(bare: TcpHandle) {
+    const handle = bare as WireHandle
     this.#handle = handle
     handle.wire = this
     handle.onread = onRead
@@ -245,7 +183,7 @@ export class HandleWire implements Wire {
     return this.#sent(req, handle.writeBuffer(req, part), part)
   }
 
-  #sent(req: WriteRequest, error: number, bytes: Uint8Array | null): boolean {
+  #sent(req: WireWrite, error: number, bytes: Uint8Array | null): boolean {
     if (error !== 0) {
       // Told later: the caller is in the middle of its own work.
       if (!this.#failing) {
@@ -281,7 +219,7 @@ export class HandleWire implements Wire {
     // libuv would keep it behind pending writes, but then refuse to reset the connection: a cut answer would look whole.
     this.#ending = this.#inflight > 0
     if (this.#ending) return
-    const req = new (bindings as Bindings).stream.ShutdownWrap()
+    const req = new (tcpHandles as TcpHandles).stream.ShutdownWrap()
     req.oncomplete = () => {
       this.#shutting = false // a failure shows as a read or write error
     }
@@ -313,7 +251,7 @@ export class HandleWire implements Wire {
     else handle.reset()
   }
 
-  #detach(): TcpHandle | null {
+  #detach(): WireHandle | null {
     const handle = this.#handle
     this.#handle = null
     this.sink = idleSink
@@ -330,7 +268,7 @@ export class HandleWire implements Wire {
 }
 
 /** Are wires on raw handles possible in this runtime? */
-export const handleWires = bindings !== null
+export const handleWires = tcpHandles !== null
 
 /**
  * Connects. `done` gets the wire, or the error's code.
@@ -341,9 +279,8 @@ export function connectHandle(
   port: number,
   done: (wire: HandleWire | null, code: string) => void,
 ): () => void {
-  const { TCP, TCPConnectWrap, constants } = (bindings as Bindings).tcp
-  const handle = new TCP(constants.SOCKET)
-  const req = new TCPConnectWrap()
+  const handles = tcpHandles as TcpHandles
+  const handle = new handles.tcp.TCP(handles.tcp.constants.SOCKET)
   let settled = false
   const settle = (status: number): void => {
     if (settled) return
@@ -352,8 +289,7 @@ export function connectHandle(
     handle.close()
     done(null, getSystemErrorName(status))
   }
-  req.oncomplete = settle
-  const status = isIPv6(host) ? handle.connect6(req, host, port) : handle.connect(req, host, port)
+  const status = connectTcp(handles, handle, host, port, settle)
   if (status !== 0) setImmediate(settle, status)
   return () => {
     if (settled) return
@@ -365,7 +301,7 @@ export function connectHandle(
 /** Takes the handles that `server` accepts, before a socket is made of each. False: the server has no such handle. */
 export function takeHandles(server: Server, accept: (handle: TcpHandle) => void): boolean {
   const listening = Reflect.get(server, '_handle') as TcpHandle | null
-  if (bindings === null || listening === null || typeof listening.onconnection !== 'function') return false
+  if (tcpHandles === null || listening === null || typeof listening.onconnection !== 'function') return false
   listening.onconnection = (status, client) => {
     if (status === 0) accept(client)
   }

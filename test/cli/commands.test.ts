@@ -10,14 +10,16 @@ import type { Teardown } from '../support/backend.ts'
 import { eventually, within } from '../support/eventually.ts'
 import { folder, run, start } from './support.ts'
 
-/** A port of which the next two, and the three that are ten above, are free too: what the demo takes. */
+/**
+ * A port of which the next two, and the three that are ten above, are free too: what the demo takes. From below those that the
+ * kernel gives to connections, so that it stays free between two starts.
+ */
 async function demoPort(): Promise<number> {
   for (;;) {
-    const first = await listen(0)
-    const { port } = first.address() as { port: number }
-    const servers = [first]
+    const port = 10_000 + Math.floor(Math.random() * 20_000)
+    const servers: Server[] = []
     try {
-      for (const offset of [1, 2, 10, 11, 12]) servers.push(await listen(port + offset))
+      for (const offset of [0, 1, 2, 10, 11, 12]) servers.push(await listen(port + offset))
       return port
     } catch {
       // Somebody has one of them.
