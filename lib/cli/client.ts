@@ -1,7 +1,6 @@
 /** Asks the admin API of a running balancer. */
 import { existsSync } from 'node:fs'
 import { hostname, userInfo } from 'node:os'
-import { loadConfig } from '../config/index.ts'
 import { formatAddress, HttpFailure, httpRequest, parseAddressRange } from '../core/index.ts'
 import { CommandFailure } from './failure.ts'
 
@@ -45,6 +44,7 @@ export async function findAdmin(flags: AdminFlags, file: string): Promise<AdminP
       throw new CommandFailure(2, `--admin ${flags.admin} is not an address and port; write 127.0.0.1:9600`)
     return { address: flags.admin, token: given }
   }
+  const { loadConfig } = await import('../config/index.ts') // the half of a command's time, where it is needed
   const loaded = existsSync(file) ? await loadConfig(file) : null
   if (loaded?.ok !== true) return { address: DEFAULT_ADDRESS, token: given }
   const { listen, token } = loaded.config.admin

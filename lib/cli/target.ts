@@ -1,6 +1,6 @@
 /** What a command is about: the appliance, a service or a backend, and where the admin API has it. */
 import type { OperationsView, ServiceView, StatusView } from '../admin/index.ts'
-import { nearest } from '../config/index.ts'
+import { nearest } from '../core/index.ts'
 import { type AdminPlace, ask, Refused } from './client.ts'
 import { CommandFailure } from './failure.ts'
 

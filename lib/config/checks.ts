@@ -2,10 +2,9 @@
  * The rules that join several options. They read the tree, not the parsed result, so that a mistake in one option
  * hides none elsewhere; a value that is wrong by itself is passed over.
  */
-import { durationOf, formatAddress, parseAddressRange } from '../core/index.ts'
+import { durationOf, formatAddress, nearest, parseAddressRange } from '../core/index.ts'
 import { checkAffinity, checkGroups, idleAffinity } from './affinity-checks.ts'
 import { canonicalHost, checkListeners } from './listeners.ts'
-import { nearest } from './nearest.ts'
 import { checkProbe, idleProbeOptions } from './probe-checks.ts'
 import type { Finding, Place } from './source.ts'
 import { checkBackendTls, checkTls, warnOfBackendTls, warnOfTls } from './tls-checks.ts'

@@ -1,7 +1,8 @@
 /** Turns what the schema found into sentences with places: what is wrong, and what would be right. */
+
 import type { z } from 'zod'
+import { nearest } from '../core/index.ts'
 import { type Declared, declaredAt, propertiesOf, wordsOf } from './declaration.ts'
-import { nearest } from './nearest.ts'
 import type { Path } from './path.ts'
 import { type Finding, isSecret, type Place } from './source.ts'
 import { type Leaf, type Located, locate, type Tree } from './tree.ts'

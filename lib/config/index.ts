@@ -2,7 +2,6 @@ export { OWN_COOKIE } from './affinity.ts'
 export { configurationReference, jsonSchema } from './document.ts'
 export { type LdapFilter, parseLdapFilter } from './ldap-filter.ts'
 export { type LoadOptions, type LoadResult, loadConfig, loadConfigText } from './load.ts'
-export { nearest } from './nearest.ts'
 export { redact } from './redact.ts'
 export { problemsToJson, renderProblems } from './render.ts'
 export type {

@@ -13,6 +13,7 @@ export {
 } from './http-client.ts'
 export type { Latin1 } from './latin1.ts'
 export { createLogger, type LogDestination, type Logger, openLogDestination } from './logger.ts'
+export { nearest } from './nearest.ts'
 export { createServer, STATUS_CODES } from './node-http.ts'
 export {
   connectTcp,

@@ -1,6 +1,6 @@
 /** The word that was probably meant. */
 import t from 'tap'
-import { nearest } from '../../lib/config/index.ts'
+import { nearest } from '../../lib/core/index.ts'
 
 t.test('a name is suggested when it is near, and no other', (t) => {
   const names = ['web', 'web-secure', 'echo']
