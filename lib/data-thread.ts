@@ -1,11 +1,14 @@
-/** The data thread's composition root: builds a datapath for each service, and obeys the control thread. */
+/** The data thread's composition root: has a datapath for each service, and obeys the control thread. */
+import { setImmediate as others } from 'node:timers/promises'
 import { parentPort, workerData } from 'node:worker_threads'
 import { Board } from './board/index.ts'
-import { createLogger, DeadlineWheel, messageOf } from './core/index.ts'
-import { createDatapath, type Datapath, type ThreadTools } from './datapaths/index.ts'
+import { createLogger, DeadlineWheel, messageOf, nowMs } from './core/index.ts'
+import { createDatapath, type Datapath, Doors, type ThreadTools } from './datapaths/index.ts'
 import type { FromThread, Request, ThreadStart, ToThread } from './service/index.ts'
 import { AccessLog } from './telemetry/index.ts'
 import { TicketRing } from './tls/index.ts'
+
+const STINT_MS = 5 // flows run between two stints of preparing
 
 const port = parentPort
 if (port === null) throw new Error('data-thread.ts runs in a worker')
@@ -20,13 +23,22 @@ const tools: ThreadTools = {
   accessLog: new AccessLog(accessLog, (message) => tell({ type: 'problem', message })),
   log,
   tickets: new TicketRing(tickets),
+  doors: new Doors(),
 }
 const datapaths = new Map<string, Datapath>()
+/** Those with another view than before once the change under way is committed, and those that it adds. */
+const prepared = new Map<string, Datapath>()
+let ending = false
+let stint = nowMs()
 
 async function start(): Promise<void> {
   try {
-    for (const view of services) datapaths.set(view.name, await createDatapath(view, tools))
-    for (const [name, datapath] of datapaths) await datapath.admit(gates[name] ?? 'open')
+    for (const view of services) {
+      const datapath = createDatapath(tools)
+      datapaths.set(view.name, datapath)
+      await datapath.prepare(view, gates[view.name] ?? 'open')
+    }
+    for (const datapath of datapaths.values()) datapath.commit()
     tell({ type: 'listening' })
   } catch (error) {
     await Promise.all([...datapaths.values()].map((datapath) => datapath.close()))
@@ -38,16 +50,12 @@ async function obey(message: ToThread): Promise<void> {
   await started // a listener that opens behind a drain would never close
   switch (message.type) {
     case 'drain':
+      ending = true
       await Promise.all([...datapaths.values()].map((datapath) => datapath.drain()))
       await tools.accessLog.close()
       return tell({ type: 'drained' })
-    case 'admit':
-    case 'cut':
-    case 'secure':
-    case 'tickets':
-    case 'oldest':
-      return answer(message)
     case 'stop':
+      ending = true
       await Promise.all([...datapaths.values()].map((datapath) => datapath.close()))
       await tools.accessLog.close()
       return process.exit(0)
@@ -57,6 +65,8 @@ async function obey(message: ToThread): Promise<void> {
       return void globalThis.gc?.() // an idle thread collects nothing by itself
     case 'die':
       throw new Error('ended on purpose')
+    default:
+      return answer(message)
   }
 }
 
@@ -70,10 +80,27 @@ async function answer(request: Request & { readonly id: number }): Promise<void>
   }
 }
 
+/** What is prepared, committed or undone comes one after the other. */
+let changing: Promise<unknown> = Promise.resolve()
+function inTurn(act: () => Promise<void> | void): Promise<null> {
+  const turn = changing.then(act)
+  changing = turn.catch(() => {})
+  return turn.then(() => null)
+}
+
 async function carryOut(request: Request): Promise<number | null> {
-  if (request.type === 'tickets') {
-    tools.tickets.replace(request.tickets)
-    return null
+  switch (request.type) {
+    case 'tickets':
+      tools.tickets.replace(request.tickets)
+      return null
+    case 'prepare':
+      return inTurn(() => prepare(request))
+    case 'commit':
+      return inTurn(() => commit(request.removed))
+    case 'undo':
+      return inTurn(undo)
+    case 'forget':
+      return inTurn(() => forget(request.service))
   }
   const datapath = datapaths.get(request.service)
   if (datapath === undefined) return null
@@ -85,6 +112,40 @@ async function carryOut(request: Request): Promise<number | null> {
     return oldest < Number.POSITIVE_INFINITY ? oldest : null
   }
   return null
+}
+
+async function prepare({ view, gate }: Extract<Request, { type: 'prepare' }>): Promise<void> {
+  if (ending) throw new Error('the process is about to end')
+  if (nowMs() - stint > STINT_MS) {
+    await others()
+    stint = nowMs()
+  }
+  const datapath = datapaths.get(view.name) ?? createDatapath(tools)
+  await datapath.prepare(view, gate)
+  prepared.set(view.name, datapath)
+}
+
+/** All in one go: no connection meets half of the change. */
+function commit(removed: readonly string[]): void {
+  if (ending) return undo()
+  for (const [name, datapath] of prepared) {
+    datapath.commit()
+    datapaths.set(name, datapath)
+  }
+  prepared.clear()
+  // Behind the others: an address that one of them has taken over stays open.
+  for (const name of removed) void datapaths.get(name)?.admit('shut')
+}
+
+function undo(): void {
+  for (const datapath of prepared.values()) datapath.discard()
+  prepared.clear()
+}
+
+/** The last flow of a removed service has ended. */
+async function forget(service: string): Promise<void> {
+  await datapaths.get(service)?.close()
+  datapaths.delete(service)
 }
 
 const started = start()

@@ -76,8 +76,19 @@ export interface ServicePool {
   readonly stream: StreamSide | null
 }
 
-/** What the flows of a service share in one data thread. */
+/** What outlives each view of a service in one data thread. */
+export interface Life {
+  /** No new flows: those in progress finish, idle connections close. */
+  draining: boolean
+  /** Every client connection, for drains and cuts. */
+  readonly sessions: Set<Session>
+  /** What is in force; flows that began under a view before look here for another backend. null: nothing is yet. */
+  latest: ServiceContext | null
+}
+
+/** What the flows of a service share in one data thread, under one view of it. */
 export interface ServiceContext {
+  readonly life: Life
   readonly view: ServiceView
   /** In the order of the view. */
   readonly pools: readonly [ServicePool, ...ServicePool[]]
@@ -90,9 +101,8 @@ export interface ServiceContext {
   readonly log: Logger
   /** Flows under way. */
   active: number
-  /** No new flows: those in progress finish, idle connections close. */
-  draining: boolean
-  /** Every client connection, for drains and cuts. */
+  /** That of its life. */
+  readonly draining: boolean
   readonly sessions: Set<Session>
 }
 
@@ -112,8 +122,18 @@ export interface Session {
   since(backendName: string | null): number
 }
 
-/** Serves one virtual service in one data thread. */
+/** Serves one virtual service in one data thread. Without a view, as it begins, it serves nobody. */
 export interface Datapath {
+  /**
+   * Makes what another view needs, and listens where nobody did before; nothing of it serves anybody until `commit`.
+   * @param gate as it will be then
+   * @throws BalancerError and leaves nothing behind
+   */
+  prepare(view: ServiceView, gate: ServiceGate): Promise<void>
+  /** What was prepared is in force: connections go on, requests that come from now on are served under the new view. */
+  commit(): void
+  /** What was prepared is not wanted. */
+  discard(): void
   /** Listens on every address as the gate wants it, or throws and listens on none. Otherwise than `open`: connections end with their next answer. */
   admit(gate: ServiceGate): Promise<void>
   /** Handshakes that begin from now on are as `tls` says; connections that are open stay as they are. */

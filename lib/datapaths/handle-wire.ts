@@ -298,12 +298,17 @@ export function connectHandle(
   }
 }
 
-/** Takes the handles that `server` accepts, before a socket is made of each. False: the server has no such handle. */
-export function takeHandles(server: Server, accept: (handle: TcpHandle) => void): boolean {
+/**
+ * Takes the handles that `server` accepts, before a socket is made of each; the answer makes one after all, which the server
+ * tells of. null: the server has no such handle.
+ */
+export function takeHandles(server: Server, accept: (handle: TcpHandle) => void): ((handle: TcpHandle) => void) | null {
   const listening = Reflect.get(server, '_handle') as TcpHandle | null
-  if (tcpHandles === null || listening === null || typeof listening.onconnection !== 'function') return false
+  if (tcpHandles === null || listening === null) return null
+  const { onconnection: make } = listening
+  if (typeof make !== 'function') return null
   listening.onconnection = (status, client) => {
     if (status === 0) accept(client)
   }
-  return true
+  return (handle) => make.call(listening, 0, handle)
 }

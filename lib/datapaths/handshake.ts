@@ -10,12 +10,15 @@ import {
   type Served,
   type ServerContexts,
   serverOptions,
+  type TlsView,
 } from '../tls/index.ts'
 
 /** What the handshakes of a service need. */
 export interface ListenerTls {
   /** Replaced whole when certificates change; a handshake keeps those that it began with. */
   contexts: ServerContexts
+  /** What they were made of. */
+  view: TlsView
   /** Those of all listeners of the service. */
   readonly slots: HandshakeSlots
   /** Protocols that clients may choose from, the best first; empty: whatever they want. */
@@ -25,11 +28,13 @@ export interface ListenerTls {
 
 /** How many handshakes of a service are under way at once in this thread. Those beyond wait, unread, until their time is up. */
 export class HandshakeSlots {
+  /** 0: no limit. */
+  readonly most: number
   #free: number
   readonly #waiting = new Set<Handshake>()
 
-  /** @param most 0: no limit */
   constructor(most: number) {
+    this.most = most
     this.#free = most === 0 ? Number.POSITIVE_INFINITY : most
   }
 

@@ -1,10 +1,11 @@
-/** Listens on one address in one data thread, and turns what is accepted into wires. */
-import { createServer, type Server, type Socket } from 'node:net'
+/** Takes the connections of one address for one view of a service in one data thread, and turns them into wires. */
+import type { Socket } from 'node:net'
 import type { ListenerCell, ServiceCell } from '../board/index.ts'
-import { BalancerError, codeOf, type DeadlineWheel, formatAddress, messageOf } from '../core/index.ts'
+import { type DeadlineWheel, formatAddress, type TcpHandle } from '../core/index.ts'
 import type { ClientIdentity } from '../tls/index.ts'
+import type { Door, Doors, Taker } from './doors.ts'
 import type { Denial, Gate, Ticket } from './gate.ts'
-import { HandleWire, takeHandles } from './handle-wire.ts'
+import { HandleWire } from './handle-wire.ts'
 import { Handshake, type ListenerTls } from './handshake.ts'
 import type { ProxyAcceptor } from './proxy-protocol/acceptor.ts'
 import type { ProxyHeader } from './proxy-protocol/header.ts'
@@ -13,7 +14,6 @@ import { SocketWire } from './socket-wire.ts'
 import type { Wire } from './wire.ts'
 
 const NOTHING = Buffer.alloc(0)
-const BACKLOG = 4096 // the kernel caps it at net.core.somaxconn
 
 export interface ListenerOptions {
   readonly host: string
@@ -35,52 +35,64 @@ export interface ListenerOptions {
   refuse(wire: Wire, refusal: NonNullable<ClientIdentity['refusal']>): void
 }
 
-export class Listener {
+export class Listener implements Taker {
   readonly #options: ListenerOptions
-  readonly #server: Server
+  readonly onHandle: ((handle: TcpHandle) => void) | null
   readonly #handshakes = new Set<Handshake>()
+  #door: Door | null = null
 
   constructor(options: ListenerOptions) {
     this.#options = options
-    this.#server = createServer({ allowHalfOpen: true, pauseOnConnect: true })
+    this.onHandle = options.tls === null ? (handle) => this.#arrived(new HandleWire(handle)) : null
   }
 
-  async open(): Promise<void> {
-    const { host, port, service, tls, proxy, gate } = this.#options
-    await new Promise<void>((resolve, reject) => {
-      this.#server.once('error', (error) => {
-        const why = codeOf(error) === 'EACCES' ? 'ports below 1024 need root or CAP_NET_BIND_SERVICE' : messageOf(error)
-        reject(
-          new BalancerError(
-            'LISTEN_FAILED',
-            `service ${service} can't listen on ${formatAddress(host, port)}: ${why}`,
-            { cause: error },
-          ),
-        )
-      })
-      this.#server.listen({ host, port, backlog: BACKLOG, reusePort: true, ipv6Only: host.includes(':') }, resolve)
-    })
-    this.#server.removeAllListeners('error')
-    this.#server.on('error', () => {}) // accept errors (EMFILE) are retried by libuv with the next connection
-    const accept = (wire: Wire): void => {
-      if (gate.shut) this.#deny(wire, 'overload')
-      else if (proxy === null) this.#accept(wire)
-      else proxy.wire(wire, (introduced) => this.#accept(introduced))
-    }
-    if (tls === null && takeHandles(this.#server, (handle) => accept(new HandleWire(handle)))) return
-    this.#server.on('connection', (socket: Socket) => {
-      if (tls === null) accept(new SocketWire(socket))
-      else if (gate.shut) denySocket(socket, gate, 'overload')
-      else if (proxy === null) this.#shake(socket, tls, null)
-      else proxy.socket(socket, (header) => this.#shake(socket, tls, header))
-    })
+  /** `127.0.0.1:8080` */
+  get address(): string {
+    return formatAddress(this.#options.host, this.#options.port)
+  }
+
+  /** Connections are on their way to a session. */
+  get busy(): boolean {
+    return this.#handshakes.size > 0 || this.#options.proxy?.busy === true
+  }
+
+  /** Listens, or joins who does already; takes nothing yet. @throws BalancerError LISTEN_FAILED */
+  async open(doors: Doors): Promise<void> {
+    const { service, host, port } = this.#options
+    this.#door ??= await doors.open(service, host, port)
+  }
+
+  /** Connections are its from now on. Only when it is open. */
+  take(): void {
+    this.#door?.give(this)
+  }
+
+  /** No new connections. Those that are on their way to a session go on. */
+  leave(): void {
+    this.#door?.leave(this)
+    this.#door = null
   }
 
   /** No new connections; those there go on. Handshakes and PROXY headers under way are ended. */
   close(): void {
-    this.#server.close()
+    this.leave()
     this.#options.proxy?.close()
     for (const handshake of this.#handshakes) handshake.fail(null) // our doing, not a failure
+  }
+
+  onSocket(socket: Socket): void {
+    const { tls, proxy, gate } = this.#options
+    if (tls === null) this.#arrived(new SocketWire(socket))
+    else if (gate.shut) denySocket(socket, gate, 'overload')
+    else if (proxy === null) this.#shake(socket, tls, null)
+    else proxy.socket(socket, (header) => this.#shake(socket, tls, header))
+  }
+
+  #arrived(wire: Wire): void {
+    const { gate, proxy } = this.#options
+    if (gate.shut) this.#deny(wire, 'overload')
+    else if (proxy === null) this.#accept(wire)
+    else proxy.wire(wire, (introduced) => this.#accept(introduced))
   }
 
   #accept(wire: Wire): void {

@@ -109,15 +109,26 @@ export abstract class PlacedFlow implements Flow, FlowRecord {
 
   async #hold(until: number): Promise<void> {
     const { wheel } = this.#context
-    const { pool } = this.place
-    while (!this.over && pool.undecided() && wheel.now < until) await pool.changed(until - wheel.now)
-    if (this.over) return
+    while (this.place.pool.undecided() && wheel.now < until) {
+      await this.place.pool.changed(until - wheel.now)
+      if (this.over) return
+      this.#renew()
+    }
     this.queueMs = nowMs() - this.begunAt
     this.#seek()
   }
 
+  /** The service may have another view since the flow began: its backend is one of those that there are now. */
+  #renew(): void {
+    const { latest } = this.#context.life
+    if (latest === this.#context || latest === null) return
+    const { name } = this.place.view
+    this.place = latest.pools.find(({ view }) => view.name === name) ?? this.place
+  }
+
   /** @param shunned is taken only when there is no other */
   #seek(shunned: Backend | null = null): void {
+    this.#renew()
     const { pool } = this.place
     const other = shunned === null ? undefined : pool.take(this, new Set(this.#tried).add(shunned))
     const taken = other ?? pool.take(this, this.#tried)
@@ -147,6 +158,7 @@ export abstract class PlacedFlow implements Flow, FlowRecord {
 
   /** There may be room for it; true: it waits no longer. */
   #onRoom(since: number): boolean {
+    this.#renew()
     const taken = this.place.pool.take(this, null, true)
     if (taken === FULL) return false
     this.#waiting?.leave()

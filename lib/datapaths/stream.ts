@@ -1,34 +1,13 @@
-/** The datapath of `tcp`, `tls`, `http` and `https` services in one data thread: listeners in front, sessions behind. */
-import { createAffinity } from '../affinity/index.ts'
-import { BackendCell, type Board, Clients, ListenerCell, PoolCell, ServiceCell, sharedTime } from '../board/index.ts'
-import { BalancerError, type DeadlineWheel, formatAddress, type Logger, nowMs, tlsProblem } from '../core/index.ts'
-import { policyFactory } from '../policies/index.ts'
-import { Backend, Pool } from '../pool/index.ts'
+/** The datapath of `tcp`, `tls`, `http` and `https` services in one data thread: goes from view to view, and from open to shut. */
+import type { Board } from '../board/index.ts'
+import type { DeadlineWheel, Logger } from '../core/index.ts'
 import type { AccessLog } from '../telemetry/index.ts'
-import { BackendTls, type BackendTlsView, ServerContexts, type TicketRing, type TlsView } from '../tls/index.ts'
-import type {
-  Datapath,
-  ListenerView,
-  PoolView,
-  ServiceContext,
-  ServiceGate,
-  ServicePool,
-  ServiceView,
-  Session,
-} from './contract.ts'
+import type { TicketRing, TlsView } from '../tls/index.ts'
+import type { Datapath, Life, ServiceGate, ServiceView, Session } from './contract.ts'
 import { cutAll } from './cut.ts'
-import { Gate, type Ticket } from './gate.ts'
-import { acceptHttp } from './h2/accept.ts'
-import { HandshakeSlots, type ListenerTls } from './handshake.ts'
-import { HttpContext } from './http/context.ts'
-import { HashKey } from './http/hash-key.ts'
-import { tellAndClose, turnAway } from './http/turn-away.ts'
-import type { ProxyEngine } from './http-proxy/engine.ts'
-import { Listener } from './listener.ts'
-import { ProxyAcceptor } from './proxy-protocol/acceptor.ts'
-import { RetryBudget } from './retry-budget.ts'
-import { TcpSession } from './tcp/session.ts'
-import type { Wire } from './wire.ts'
+import type { Doors } from './doors.ts'
+import { type EngineFactory, Generation } from './generation.ts'
+import type { Listener } from './listener.ts'
 
 /** How long an idle connection of a service that drains may bring one more request, which is answered with `Connection: close`. */
 const GRACE_MS = 1000
@@ -41,126 +20,113 @@ export interface ThreadTools {
   readonly accessLog: AccessLog
   readonly log: Logger
   readonly tickets: TicketRing
+  readonly doors: Doors
 }
 
 export class StreamDatapath implements Datapath {
-  readonly #context: ServiceContext
-  readonly #http: HttpContext | null
-  /** Serves HTTP in the place of our own engine. */
-  readonly #engine: ProxyEngine | null
   readonly #tools: ThreadTools
-  readonly #tls: ListenerTls | null
-  /** Those that listen. */
-  #listeners: readonly Listener[] = []
+  readonly #life: Life = { draining: false, sessions: new Set<Session>(), latest: null }
+  #current: Generation | null = null
+  /** What is in force after a commit. */
+  #next: Generation | null = null
+  #gate: ServiceGate = 'shut'
+  #nextGate: ServiceGate = 'shut'
+  /** Those of earlier views from which connections are still on their way. */
+  #older: readonly Listener[] = []
   #emptied: (() => void) | null = null
 
-  /**
-   * @param engine what serves HTTP in the place of our own engine, if anything does
-   * @throws BalancerError TLS_CERTIFICATE when the certificate can't be used
-   */
-  constructor(view: ServiceView, tools: ThreadTools, engine: ((context: HttpContext) => ProxyEngine) | null) {
-    const { board, thread, wheel, accessLog, log } = tools
+  constructor(tools: ThreadTools) {
     this.#tools = tools
-    const cell = new ServiceCell(board, thread, view.row)
-    const { limits } = view
-    const [own, ...others] = view.pools
-    const limited = limits.connectionsPerClient > 0 || limits.requestsPerClient !== undefined
-    const clients = limited ? new Clients(board.clients, thread, view.row) : null
-    const context: ServiceContext = {
+  }
+
+  async prepare(view: ServiceView, gate: ServiceGate): Promise<void> {
+    const engine = view.http.engine === 'http-proxy' ? await loadEngine() : null
+    const next = new Generation({
       view,
-      pools: [servicePool(view, own, cell, tools), ...others.map((pool) => servicePool(view, pool, cell, tools))],
-      retryBudget: new RetryBudget(),
-      cell,
-      clients,
-      wheel,
-      accessLog,
-      log,
-      active: 0,
-      draining: false,
-      sessions: new Set<Session>(),
-    }
-    const http = view.protocol === 'http' || view.protocol === 'https'
-    this.#http = http ? new HttpContext(context) : null
-    this.#engine = this.#http === null || engine === null ? null : engine(this.#http)
-    this.#context = this.#http ?? context
-    this.#tls = listenerTls(view, tools.tickets)
-  }
-
-  #listener({ row, host, port }: ListenerView): Listener {
-    const { board, thread, wheel } = this.#tools
-    const { view, cell, clients } = this.#context
-    const listenerCell = new ListenerCell(board, thread, row)
-    const trusts = (address: string): boolean => this.#http?.trusts(address) === true
-    return new Listener({
-      host,
-      port,
-      service: view.name,
-      cell: listenerCell,
-      serviceCell: cell,
-      wheel,
-      tls: this.#tls,
-      proxy: this.#proxy(view),
-      gate: new Gate({ board, listenerCell, serviceCell: cell, limits: view.limits, clients, trusts }),
-      accept: (wire, ticket) => this.#accept(wire, ticket),
-      refuse: (wire, refusal) => (this.#http === null ? wire.reset() : tellAndClose(wire, refusal, wheel)),
-      turnAway: (wire, why) => (this.#http === null ? wire.reset() : turnAway(wire, why, wheel)),
+      life: this.#life,
+      tools: this.#tools,
+      engine,
+      before: this.#current,
+      onEnded: () => {
+        if (this.#life.sessions.size === 0) this.#emptied?.()
+      },
     })
+    if (gate !== 'shut') await this.#open(next)
+    this.#next = next
+    this.#nextGate = gate
   }
 
-  #proxy({ name, protocol, proxyProtocol }: ServiceView): ProxyAcceptor | null {
-    const { accept, from, timeout } = proxyProtocol
-    if (accept === 'off') return null
-    const { cell, wheel, accessLog, log } = this.#context
-    return new ProxyAcceptor({ service: name, protocol, accept, from, timeoutMs: timeout, cell, wheel, accessLog, log })
-  }
-
-  async admit(gate: ServiceGate): Promise<void> {
-    this.#context.draining = gate !== 'open'
-    if (gate === 'shut') this.#shut()
-    if (gate !== 'open') for (const session of [...this.#context.sessions]) session.drain(GRACE_MS)
-    if (gate !== 'shut' && this.#listeners.length === 0) await this.#listen()
-  }
-
-  async #listen(): Promise<void> {
-    const listeners = this.#context.view.listeners.map((listener) => this.#listener(listener))
-    this.#listeners = listeners
-    const results = await Promise.allSettled(listeners.map((listener) => listener.open()))
+  async #open({ listeners }: Generation): Promise<void> {
+    const results = await Promise.allSettled(listeners.map((listener) => listener.open(this.#tools.doors)))
     const failed = results.find((result) => result.status === 'rejected')
     if (failed === undefined) return
-    this.#shut()
+    for (const listener of listeners) listener.leave()
     throw failed.reason
   }
 
-  #shut(): void {
-    for (const listener of this.#listeners) listener.close()
-    this.#listeners = []
+  commit(): void {
+    const next = this.#next
+    if (next === null) return
+    const before = this.#current
+    this.#next = null
+    this.#current = next
+    this.#life.latest = next.context
+    for (const { pool, view } of next.context.pools) pool.queue.limit(view.queue)
+    const shut = this.#gate === 'shut'
+    this.#gate = this.#nextGate
+    this.#life.draining = this.#gate !== 'open'
+    if (this.#gate !== 'shut') for (const listener of next.listeners) listener.take()
+    if (before === null) return
+    // Behind `take`: a door that both have open stays open.
+    if (!shut) for (const listener of before.listeners) listener.leave()
+    this.#older = [...this.#older, ...before.listeners].filter((listener) => listener.busy)
+    before.close(next)
   }
 
-  #accept(wire: Wire, ticket: Ticket): void {
-    const ended = (): void => {
-      ticket.end()
-      if (this.#context.sessions.size === 0) this.#emptied?.()
+  discard(): void {
+    for (const listener of this.#next?.listeners ?? []) listener.leave()
+    this.#next = null
+  }
+
+  async admit(gate: ServiceGate): Promise<void> {
+    const current = this.#current
+    const shut = this.#gate === 'shut'
+    this.#life.draining = gate !== 'open'
+    this.#gate = gate
+    if (gate === 'shut') this.#shut()
+    if (gate !== 'open') for (const session of [...this.#life.sessions]) session.drain(GRACE_MS)
+    if (gate === 'shut' || !shut || current === null) return
+    try {
+      await this.#open(current)
+    } catch (error) {
+      this.#gate = 'shut'
+      throw error
     }
-    if (this.#engine !== null) this.#engine.accept(wire, ticket.client, ended)
-    else if (this.#http !== null) acceptHttp(this.#http, wire, ticket.client, ended)
-    else new TcpSession(this.#context, wire, ended).start()
+    for (const listener of current.listeners) listener.take()
+  }
+
+  #shut(): void {
+    for (const listener of this.#older) listener.close()
+    this.#older = []
+    for (const listener of this.#current?.listeners ?? []) listener.close()
   }
 
   secure(tls: TlsView): void {
-    if (this.#tls !== null) this.#tls.contexts = new ServerContexts(tls, this.#tools.tickets)
+    this.#current?.secure(tls)
   }
 
   async drain(): Promise<void> {
-    this.#context.draining = true
+    this.discard()
+    this.#life.draining = true
+    this.#gate = 'shut'
     this.#shut()
-    for (const session of [...this.#context.sessions]) session.drain(0)
-    if (this.#context.sessions.size > 0) await new Promise<void>((resolve) => (this.#emptied = resolve))
-    this.#http?.close()
-    this.#engine?.close()
+    for (const session of [...this.#life.sessions]) session.drain(0)
+    if (this.#life.sessions.size > 0) await new Promise<void>((resolve) => (this.#emptied = resolve))
+    this.#current?.close(null)
   }
 
   cut(backendName: string | null, spreadMs: number): Promise<void> {
-    const sessions = [...this.#context.sessions]
+    const sessions = [...this.#life.sessions]
     if (backendName === null) return cutAll(sessions, null, spreadMs)
     return cutAll(
       sessions.filter((session) => session.since(backendName) < Number.POSITIVE_INFINITY),
@@ -171,89 +137,21 @@ export class StreamDatapath implements Datapath {
 
   oldest(backendName: string | null): number {
     let oldest = Number.POSITIVE_INFINITY
-    for (const session of this.#context.sessions) oldest = Math.min(oldest, session.since(backendName))
+    for (const session of this.#life.sessions) oldest = Math.min(oldest, session.since(backendName))
     return oldest
   }
 
   async close(): Promise<void> {
+    this.discard()
+    this.#gate = 'shut'
     this.#shut()
-    for (const session of [...this.#context.sessions]) session.cut(null)
-    this.#http?.close()
-    this.#engine?.close()
+    for (const session of [...this.#life.sessions]) session.cut(null)
+    this.#current?.close(null)
   }
 }
 
-function listenerTls({ tls, protocol, timeouts, limits, http }: ServiceView, tickets: TicketRing): ListenerTls | null {
-  if (tls === null) return null
-  const http2 = http.http2.enabled && http.engine === 'native'
-  return {
-    contexts: new ServerContexts(tls, tickets),
-    slots: new HandshakeSlots(limits.handshakes),
-    alpn: protocol !== 'https' ? [] : http2 ? ['h2', 'http/1.1'] : ['http/1.1'],
-    timeoutMs: timeouts.handshake,
-  }
-}
-
-const TELL_MS = 60_000 // a handshake that fails with every flow is told once in that time
-
-function backendTls(service: string, protocol: ServiceView['protocol'], view: BackendTlsView, log: Logger): BackendTls {
-  const told = new Map<string, number>()
-  return new BackendTls(view, protocol.startsWith('http') ? ['http/1.1'] : [], (host, port, error) => {
-    const at = formatAddress(host, port)
-    const now = nowMs()
-    if (now - (told.get(at) ?? Number.NEGATIVE_INFINITY) < TELL_MS) return
-    told.set(at, now)
-    log.warn({ service, backend: at }, `backend ${at}: ${tlsProblem(error)}`)
-  })
-}
-
-function servicePool(
-  { name, protocol }: ServiceView,
-  view: PoolView,
-  service: ServiceCell,
-  { board, thread, log }: ThreadTools,
-): ServicePool {
-  const policy = policyFactory(view.balance, view.hash)
-  if (policy === undefined)
-    throw new BalancerError('CONFIG_INVALID', `service ${name}: there is no policy ${view.balance}`)
-  const security = view.tls === null ? null : backendTls(name, protocol, view.tls, log)
-  const backends = view.backends.map(
-    ({ name, host, port, row, sendProxy, tier }) =>
-      new Backend(name, host, port, new BackendCell(board, thread, row), {
-        sendProxy,
-        tier,
-        watched: view.watched,
-        security,
-      }),
-  )
-  const cell = new PoolCell(board, thread, view.row)
-  const built =
-    view.affinity === null
-      ? null
-      : createAffinity(view.affinity, {
-          backends,
-          table: board.bindings,
-          thread,
-          secure: protocol === 'https',
-          onEvicted: () => service.affinityEvicted(),
-          now: () => sharedTime(nowMs()),
-          wall: Date.now,
-        })
-  const pool = new Pool({
-    backends,
-    cell,
-    policy,
-    queue: view.queue,
-    panics: view.allDown === 'panic',
-    affinity: built?.affinity ?? null,
-    onAffinity: (result) => service.affinity(result),
-  })
-  return {
-    view,
-    pool,
-    timed: view.balance === 'least-time',
-    hashKey: HashKey.of(view),
-    http: built?.http ?? null,
-    stream: built?.stream ?? null,
-  }
+/** 14 MB and 40 ms that threads without it don't pay for. */
+async function loadEngine(): Promise<EngineFactory> {
+  const { ProxyEngine } = await import('./http-proxy/engine.ts')
+  return (context, before) => new ProxyEngine(context, before)
 }

@@ -20,6 +20,8 @@ export interface PoolOptions {
   readonly cell: PoolCell
   readonly policy: PolicyFactory
   readonly queue: QueueLimits
+  /** What this one takes the place of: the flows that wait there are its own from then on. */
+  readonly before?: Pool | null
   /** When no backend takes new flows, all that the operator wants are used. */
   readonly panics: boolean
   /** null: clients are not kept on their backends. */
@@ -48,9 +50,10 @@ export class Pool {
   /** Some backend takes a limited number of flows. */
   #bounded = false
 
-  constructor({ backends, cell, policy, queue, panics, affinity = null, onAffinity = () => {} }: PoolOptions) {
+  constructor(options: PoolOptions) {
+    const { backends, cell, policy, queue, panics, affinity = null, onAffinity = () => {}, before = null } = options
     this.backends = backends
-    this.queue = new Queue(cell, queue)
+    this.queue = before?.queue ?? new Queue(cell, queue)
     this.queueTimeout = queue.timeout
     this.#cell = cell
     this.#panics = panics

@@ -18,7 +18,7 @@ export interface QueueLimits {
 
 export class Queue {
   readonly #cell: PoolCell
-  readonly #max: number
+  #max: number
   /** With their numbers, in the order of them. */
   readonly #waiting = new Map<Waiter, number>()
   #watching = false
@@ -26,6 +26,11 @@ export class Queue {
 
   constructor(cell: PoolCell, { max }: QueueLimits) {
     this.#cell = cell
+    this.#max = max
+  }
+
+  /** Another view of the pool lets another number wait. Those that wait do so on. */
+  limit({ max }: QueueLimits): void {
     this.#max = max
   }
 

@@ -18,6 +18,14 @@ export interface ThreadStart {
 
 /** What a data thread is asked and answers with `done`, once it has obeyed. `backend` null: all flows of the service. */
 export type Request =
+  /** Make all that this view of a service needs, new or changed; nothing of it is in force. */
+  | { readonly type: 'prepare'; readonly view: ServiceView; readonly gate: ServiceGate }
+  /** What was prepared is in force, at once; these services take no new flows. Can't fail. */
+  | { readonly type: 'commit'; readonly removed: readonly string[] }
+  /** What was prepared is not wanted. */
+  | { readonly type: 'undo' }
+  /** The last flow of a removed service has ended. */
+  | { readonly type: 'forget'; readonly service: string }
   /** Let clients of a service in, or no longer. */
   | { readonly type: 'admit'; readonly service: string; readonly gate: ServiceGate }
   /** End flows, spread over `spreadMs`. */

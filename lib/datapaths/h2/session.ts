@@ -34,10 +34,10 @@ let headsEnd = headsStart
 type Phase = 'open' | 'leaving' | 'gone' | 'closed'
 
 export class H2Session implements Session, WireSink, DeadlineOwner {
-  readonly context: HttpContext
+  context: HttpContext
   readonly wire: Wire
   readonly client: number
-  readonly hop: Hop
+  hop: Hop
   readonly peerAddress: string
   readonly peerPort: number
   readonly options: HttpContext['view']['http']['http2']
@@ -109,6 +109,7 @@ export class H2Session implements Session, WireSink, DeadlineOwner {
   /** A header block that opens a stream. */
   onRequest(id: number, block: FieldBlock, ended: boolean): void {
     if (this.#phase === 'gone') return // the client has been told that it is not looked at
+    if (this.context.life.latest !== this.context) this.#renew()
     if (this.streams.size >= this.options.maxStreams) {
       this.outbound.reset(id, REFUSED_STREAM)
       if (!this.budget.spend(RESET_WEIGHT, this.context.wheel.now)) this.#calm()
@@ -128,6 +129,18 @@ export class H2Session implements Session, WireSink, DeadlineOwner {
     if (block.tooLarge) return stream.refuse(431, 'the fields are too large')
     fresh.push(stream)
     headsEnd = writer.end
+  }
+
+  /** The service has another view by now: requests from this one on are served under it. */
+  #renew(): void {
+    const { latest } = this.context
+    if (latest === null) return this.drain(0) // HTTP is not served like this any more: what has come still is
+    this.context = latest
+    const { hop } = this
+    const trusted = latest.trusts(this.peerAddress)
+    this.hop = new Hop(this.peerAddress, hop.scheme, hop.port, trusted, latest.view.http, hop.certificate, '2.0')
+    for (const cache of this.#ownCaches?.values() ?? []) cache.close()
+    this.#ownCaches = null
   }
 
   #calm(): void {

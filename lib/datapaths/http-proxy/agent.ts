@@ -124,10 +124,17 @@ export interface Dialled {
 export class BackendAgent extends Agent {
   readonly #most: number
   readonly #idle = new Set<Duplex>()
+  #retired = false
 
   constructor(most: number) {
     super({ keepAlive: true, scheduling: 'lifo', maxFreeSockets: Math.max(1, most) })
     this.#most = most
+  }
+
+  /** Ends the connections that wait; those in use end with their request. */
+  retire(): void {
+    this.#retired = true
+    for (const stream of this.#idle) stream.destroy()
   }
 
   /** A connection waits for a request. */
@@ -141,7 +148,8 @@ export class BackendAgent extends Agent {
   }
 
   override keepSocketAlive(stream: Duplex): boolean {
-    if (this.#idle.size >= this.#most || !(stream instanceof BackendStream) || !stream.rest()) return false
+    if (this.#retired || this.#idle.size >= this.#most || !(stream instanceof BackendStream) || !stream.rest())
+      return false
     this.#idle.add(stream)
     if (stream.uses === 1) stream.once('close', () => this.#idle.delete(stream))
     return true

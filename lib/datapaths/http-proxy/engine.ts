@@ -2,6 +2,7 @@
 import { createServer, type IncomingMessage, type Server } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
+import { isDeepStrictEqual } from 'node:util'
 import { ProxyServer } from 'http-proxy'
 import type { Backend } from '../../pool/index.ts'
 import type { HttpContext } from '../http/context.ts'
@@ -10,6 +11,9 @@ import { BackendAgent } from './agent.ts'
 import { Answer } from './answer.ts'
 import { elementsOf, type Field, isTwin } from './fields.ts'
 import { ProxySession } from './session.ts'
+
+/** By what they serve: the one that follows is found by it. */
+const engines = new WeakMap<HttpContext, ProxyEngine>()
 
 const START_LINE = 2 * 1024 // of a head without the target: method, version; status, reason
 
@@ -22,12 +26,16 @@ export class ProxyEngine {
   readonly #sessions = new WeakMap<object, ProxySession>()
   readonly #agents = new Map<Backend, BackendAgent>()
 
-  constructor(context: HttpContext) {
+  /** @param before of the view before, whose idle connections are taken over as far as they fit */
+  constructor(context: HttpContext, before: ProxyEngine | null) {
     const { http } = context.view
+    engines.set(context, this)
+    const kept = before !== null && isDeepStrictEqual(before.context.view.http, http) ? before : null
     this.context = context
     this.answerBytes = http.maxHead + START_LINE
     for (const { pool } of context.pools)
-      for (const backend of pool.backends) this.#agents.set(backend, new BackendAgent(http.maxIdleBackendConnections))
+      for (const backend of pool.backends)
+        this.#agents.set(backend, kept?.idleOf(backend) ?? new BackendAgent(http.maxIdleBackendConnections))
     // Times and Host are looked after by the session and by request.ts: so that they are logged and answered as by the other engine.
     this.#server = createServer({
       ServerResponse: Answer,
@@ -79,8 +87,24 @@ export class ProxyEngine {
     return stream as unknown as Socket
   }
 
+  /** What a client's next request is served by; null: HTTP is served in another way by now. */
+  get latest(): ProxyEngine | null {
+    const { latest } = this.context
+    return latest === null ? null : (engines.get(latest) ?? null)
+  }
+
   agentOf(backend: Backend): BackendAgent {
-    return this.#agents.get(backend) as BackendAgent
+    return this.#agents.get(backend) ?? this.#latestAgentOf(backend)
+  }
+
+  /** undefined: it is none of this view's. */
+  idleOf(backend: Backend): BackendAgent | undefined {
+    return this.#agents.get(backend)
+  }
+
+  /** For a flow that began under this view, and got a backend of a later one. */
+  #latestAgentOf(backend: Backend): BackendAgent {
+    return this.latest?.idleOf(backend) ?? new BackendAgent(0)
   }
 
   /** The client behind trusted proxies: the rightmost hop of X-Forwarded-For that is not one of them. */
@@ -91,7 +115,8 @@ export class ProxyEngine {
     return this.context.clientBehind(hops, peer)
   }
 
-  close(): void {
-    for (const agent of this.#agents.values()) agent.destroy()
+  /** Closes the idle connections, but for those that `after` goes on with. */
+  close(after: ProxyEngine | null): void {
+    for (const [backend, agent] of this.#agents) if (after?.idleOf(backend) !== agent) agent.retire()
   }
 }

@@ -38,10 +38,10 @@ interface Upgrade {
 
 export class ProxySession implements Session, StreamOwner, DeadlineOwner, Requester {
   readonly wire: Wire
-  readonly hop: Hop
+  hop: Hop
   readonly peerPort: number
   readonly client: number
-  readonly #engine: ProxyEngine
+  #engine: ProxyEngine
   readonly #closed: () => void
   readonly #deadline: Deadline
   readonly #arrivals: Arrival[] = []
@@ -191,6 +191,7 @@ export class ProxySession implements Session, StreamOwner, DeadlineOwner, Reques
     if (arrival === undefined) return this.#wait()
     if (!('req' in arrival)) return this.#refuse(arrival, null)
     const { req } = arrival
+    if (this.#engine.latest !== this.#engine) this.#renew()
     const head = interpret(req, this.#engine.context.view.http)
     if (isRefusal(head)) return this.#refuse(head, req)
     if (left && head.upgrade === '') return this.#reopen(withoutUpgrade(req), arrival.early)
@@ -202,6 +203,19 @@ export class ProxySession implements Session, StreamOwner, DeadlineOwner, Reques
     exchange.start()
     const [behind] = this.#arrivals
     if (behind !== undefined && !('req' in behind) && !exchange.requestDone) exchange.malformed(behind.problem)
+  }
+
+  /** The service has another view by now: this request is the first under it. */
+  #renew(): void {
+    const { latest } = this.#engine
+    if (latest === null) {
+      this.#closing = true // HTTP is not served like this any more: this request still is
+      return
+    }
+    this.#engine = latest
+    this.hop = { ...this.hop, trusted: latest.context.trusts(this.hop.address) }
+    for (const agent of this.#ownAgents?.values() ?? []) agent.retire()
+    this.#ownAgents = null
   }
 
   /** node:http has made no answer for a request that may upgrade. */

@@ -171,6 +171,7 @@ export class ConnectionCache {
   readonly limits: HeadLimits
   readonly #most: number
   readonly #idle: BackendConnection[] = []
+  #closed = false
 
   constructor(limits: HeadLimits, most: number) {
     this.limits = limits
@@ -183,7 +184,7 @@ export class ConnectionCache {
 
   /** False: full, or the connection may not wait at all. */
   put(connection: BackendConnection): boolean {
-    if (this.#idle.length >= this.#most || connection.idleMs === 0) return false
+    if (this.#idle.length >= this.#most || connection.idleMs === 0 || this.#closed) return false
     this.#idle.push(connection)
     return true
   }
@@ -193,7 +194,9 @@ export class ConnectionCache {
     if (at >= 0) this.#idle.splice(at, 1)
   }
 
+  /** Ends those that are idle; those in use end with their request. */
   close(): void {
+    this.#closed = true
     for (const connection of this.#idle.splice(0)) connection.close()
   }
 }

@@ -1,11 +1,12 @@
 /** What the exchanges of one HTTP service share in one data thread. */
+import { isDeepStrictEqual } from 'node:util'
 import type { Clients, ServiceCell } from '../../board/index.ts'
 import { AddressSet, type DeadlineWheel, type Logger } from '../../core/index.ts'
 import { compileRoutes, fixedReply, type Reply, type RequestView } from '../../filters/index.ts'
 import type { Backend } from '../../pool/index.ts'
 import type { AccessLog } from '../../telemetry/index.ts'
 import { Compression } from '../compression/compression.ts'
-import type { ServiceContext, ServicePool, ServiceView, Session } from '../contract.ts'
+import type { Life, ServiceContext, ServicePool, ServiceView, Session } from '../contract.ts'
 import type { RetryBudget } from '../retry-budget.ts'
 import { trimmed } from '../trimmed.ts'
 import { AffinityFields } from './affinity-fields.ts'
@@ -16,6 +17,7 @@ import type { Head, HeadLimits } from './head.ts'
 import { RequestLimit } from './request-limit.ts'
 
 export class HttpContext implements ServiceContext {
+  readonly life: Life
   readonly view: ServiceView
   readonly pools: readonly [ServicePool, ...ServicePool[]]
   readonly retryBudget: RetryBudget
@@ -26,7 +28,7 @@ export class HttpContext implements ServiceContext {
   readonly wheel: DeadlineWheel
   readonly accessLog: AccessLog
   readonly log: Logger
-  readonly sessions = new Set<Session>()
+  readonly sessions: Set<Session>
   readonly limits: HeadLimits
   /** null: clients may send as many requests as they like. */
   readonly requestLimit: RequestLimit | null
@@ -36,7 +38,6 @@ export class HttpContext implements ServiceContext {
   readonly compression: Compression | null
   /** null: no client is known by what its requests say. */
   readonly affinityFields: AffinityFields | null
-  draining = false
   /** Exchanges under way. */
   active = 0
   /** Which of `routes` a request takes; null: there are none. */
@@ -48,7 +49,10 @@ export class HttpContext implements ServiceContext {
   readonly #caches = new Map<Backend, ConnectionCache>()
   readonly #trusted: AddressSet
 
-  constructor(context: ServiceContext) {
+  /** @param before of the view before, whose idle connections are taken over as far as they fit */
+  constructor(context: ServiceContext, before: HttpContext | null) {
+    this.life = context.life
+    this.sessions = context.sessions
     this.view = context.view
     this.pools = context.pools
     this.retryBudget = context.retryBudget
@@ -61,9 +65,13 @@ export class HttpContext implements ServiceContext {
     this.limits = context.view.http
     this.requestLimit = RequestLimit.of(context.view.limits, context.clients, context.cell)
     const { filters, routes, http } = context.view
+    const kept = before !== null && isDeepStrictEqual(before.view.http, http) ? before : null
     for (const each of context.pools) {
-      for (const backend of each.pool.backends)
-        this.#caches.set(backend, new ConnectionCache(this.limits, http.maxIdleBackendConnections))
+      for (const backend of each.pool.backends) {
+        const fresh = () => new ConnectionCache(this.limits, http.maxIdleBackendConnections)
+        this.#caches.set(backend, kept?.idleOf(backend) ?? fresh())
+        if (kept?.isOld(backend)) this.#old.add(backend)
+      }
       const { allDown, sorry } = each.view
       if (allDown === 'sorry' && sorry !== undefined) {
         const reply = sorryReply(sorry)
@@ -78,6 +86,17 @@ export class HttpContext implements ServiceContext {
     this.compression = Compression.of(http.compression, context.cell)
     this.affinityFields = AffinityFields.of(context.pools)
     this.#trusted = new AddressSet(context.view.http.trustedProxies)
+  }
+
+  /** No new flows: those in progress finish, idle connections close. */
+  get draining(): boolean {
+    return this.life.draining
+  }
+
+  /** What a client's next request is served under; null: HTTP is served in another way by now, or not at all. */
+  get latest(): HttpContext | null {
+    const { latest } = this.life
+    return latest instanceof HttpContext && latest.view.http.engine === this.view.http.engine ? latest : null
   }
 
   /** The pool that a request goes to; null: no route matches it, and there are no other backends. */
@@ -95,7 +114,17 @@ export class HttpContext implements ServiceContext {
   }
 
   cacheOf(backend: Backend): ConnectionCache {
-    return this.#caches.get(backend) as ConnectionCache
+    return this.#caches.get(backend) ?? this.#latestCacheOf(backend)
+  }
+
+  /** undefined: it is none of this view's. */
+  idleOf(backend: Backend): ConnectionCache | undefined {
+    return this.#caches.get(backend)
+  }
+
+  /** For a flow that began under this view, and got a backend of a later one. */
+  #latestCacheOf(backend: Backend): ConnectionCache {
+    return this.latest?.idleOf(backend) ?? new ConnectionCache(this.limits, 0)
   }
 
   /** Keeps what version `backend` has just answered in. */
@@ -137,8 +166,9 @@ export class HttpContext implements ServiceContext {
     return client
   }
 
-  close(): void {
-    for (const cache of this.#caches.values()) cache.close()
+  /** Closes the idle connections, but for those that `after` goes on with. */
+  close(after: HttpContext | null): void {
+    for (const [backend, cache] of this.#caches) if (after?.idleOf(backend) !== cache) cache.close()
   }
 }
 

@@ -30,11 +30,11 @@ const NOTHING = Buffer.alloc(0)
 
 export class H1Session implements Session, WireSink, DeadlineOwner, Requester {
   readonly wire: Wire
-  readonly hop: Hop
+  hop: Hop
   readonly peerAddress: string
   readonly peerPort: number
   readonly client: number
-  readonly #context: HttpContext
+  #context: HttpContext
   readonly #closed: () => void
   readonly #deadline: Deadline
   #mode: Mode = 'head'
@@ -174,6 +174,7 @@ export class H1Session implements Session, WireSink, DeadlineOwner, Requester {
 
   /** Parses a head at `at`; answers where it ends, or `at` when more is needed. */
   #readHead(buf: Buffer, at: number, end: number): number {
+    if (this.#context.life.latest !== this.#context) this.#renew()
     const { limits, view } = this.#context
     const head = this.#head ?? sharedHead
     if (this.#head === null) head.reset()
@@ -198,6 +199,21 @@ export class H1Session implements Session, WireSink, DeadlineOwner, Requester {
     this.onProgress()
     exchange.start()
     return next
+  }
+
+  /** The service has another view by now: this request is the first under it. */
+  #renew(): void {
+    const { latest } = this.#context
+    if (latest === null) {
+      this.#closing = true // HTTP is not served like this any more: this request still is
+      return
+    }
+    this.#context = latest
+    const { hop } = this
+    const trusted = latest.trusts(this.peerAddress)
+    this.hop = new Hop(this.peerAddress, hop.scheme, hop.port, trusted, latest.view.http, hop.certificate)
+    for (const cache of this.#ownCaches?.values() ?? []) cache.close()
+    this.#ownCaches = null
   }
 
   /** A request that is not forwarded: answered, logged, and the connection closes. */

@@ -38,6 +38,11 @@ export class ProxyAcceptor {
     this.#from = new AddressSet(options.from)
   }
 
+  /** Headers are waited for. */
+  get busy(): boolean {
+    return this.#waits.size > 0
+  }
+
   /** `done` gets the wire as its header introduces it, at once when its peer is not listed; never when it is refused. */
   wire(wire: Wire, done: (wire: Wire) => void): void {
     const { remoteAddress, remotePort } = wire
