@@ -120,6 +120,8 @@ export interface BackendView {
 }
 
 export interface CertificateView {
+  /** Of its file. */
+  readonly name: string
   readonly names: readonly string[]
   readonly issuer: string
   /** `rsa`, `ec`, … */
@@ -333,10 +335,10 @@ function affinityView(service: RunningService, manager: Manager): AffinityView {
   }
 }
 
-function certificateView({ credentials, problem }: StoredCertificate, now: number): CertificateView {
+function certificateView({ name, credentials, problem }: StoredCertificate, now: number): CertificateView {
   const { names, issuer, keyType, fingerprint256, notAfter } = credentials
   const daysLeft = Math.floor((notAfter - now) / DAY_MS)
-  return { names, issuer, keyType, fingerprint256, notAfter: iso(notAfter), daysLeft, problem }
+  return { name, names, issuer, keyType, fingerprint256, notAfter: iso(notAfter), daysLeft, problem }
 }
 
 export const upOf = ({ trackers }: RunningService): number => trackers.filter(({ state }) => state === 'up').length

@@ -2,6 +2,7 @@
 import { readFile } from 'node:fs/promises'
 import { Command, CommanderError, InvalidArgumentError } from 'commander'
 import { codeOf } from '../core/index.ts'
+import { addCerts } from './certs.ts'
 import type { AdminFlags } from './client.ts'
 import { CommandFailure } from './failure.ts'
 import type { OperateFlags, Verb } from './operate.ts'
@@ -100,6 +101,14 @@ export async function main(argv: readonly string[]): Promise<number> {
       const { top } = await import('./top.ts')
       code = await top(flags, DEFAULT_FILE)
     })
+  addCerts(program, {
+    admin,
+    example,
+    file: DEFAULT_FILE,
+    end: (value) => {
+      code = value
+    },
+  })
   program
     .command('schema')
     .description('print the JSON Schema of the configuration')

@@ -16,9 +16,12 @@ export interface Cell {
 }
 
 const GAP = '  '
-const CONTROL = /\p{Cc}|\p{Cf}/gu // text from a backend must not steer the terminal
+const CONTROL = /\p{Cc}|\p{Cf}/gu
 
 const lengthOf = (text: string): number => [...text].length
+
+/** What others say must not steer the terminal. */
+export const harmless = (text: string): string => text.replace(CONTROL, '\ufffd')
 
 export function cut(text: string, width: number): string {
   const chars = [...text]
@@ -35,7 +38,7 @@ export function renderTable(
   width: number,
   paint: Paint,
 ): string[] {
-  const clean = rows.map((row) => row.map((cell) => ({ ...cell, text: cell.text.replace(CONTROL, '\ufffd') })))
+  const clean = rows.map((row) => row.map((cell) => ({ ...cell, text: harmless(cell.text) })))
   const natural = columns.map((column, i) =>
     Math.max(lengthOf(column.title), ...clean.map((row) => lengthOf(row[i]?.text ?? ''))),
   )

@@ -1,9 +1,11 @@
 export { type Address, type AddressRange, formatAddress, parseAddressRange } from './address.ts'
+export { addressBytes } from './address-bytes.ts'
 export { AddressSet } from './cidr.ts'
 export { type Clock, ManualClock, nowMs, systemClock, wallAt } from './clock.ts'
 export { durationOf } from './duration.ts'
 export { BalancerError, codeOf, ERRORS, type ErrorCode, type ErrorSource, messageOf } from './errors.ts'
 export { hashText, mix32 } from './hash.ts'
+export { isHostName } from './host-name.ts'
 export {
   HttpFailure,
   type HttpFailureReason,

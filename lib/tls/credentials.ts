@@ -188,7 +188,7 @@ function checkTimes(file: string, chain: readonly X509Certificate[]): string[] {
 }
 
 /** Node quotes a name that holds a comma or quote as a JSON string. Such a name matches no host: it is left out. */
-function namesOf(leaf: X509Certificate): string[] {
+export function namesOf(leaf: X509Certificate): string[] {
   const names: string[] = []
   for (const [, kind, text = ''] of (leaf.subjectAltName ?? '').matchAll(
     /([^:,]+):("(?:[^"\\]|\\.)*"|[^,]*)(?:, |$)/g,
@@ -201,4 +201,5 @@ function namesOf(leaf: X509Certificate): string[] {
   return names
 }
 
-const oneLine = (name: string | undefined): string => (name ?? '').replaceAll('\n', ', ')
+/** A distinguished name as node tells it. */
+export const oneLine = (name: string | undefined): string => (name ?? '').replaceAll('\n', ', ')

@@ -1,4 +1,4 @@
-/** The little of DER that OCSP needs (X.690): reads what others wrote, bounded, and writes requests. */
+/** The little of DER (X.690) that we need: reads what others wrote, bounded, and writes OCSP requests, certificates and requests for them. */
 
 export interface Element {
   readonly tag: number
@@ -8,7 +8,17 @@ export interface Element {
   readonly whole: Buffer
 }
 
-export const TAG = { integer: 2, bits: 3, octets: 4, null: 5, oid: 6, enumerated: 10, time: 24, sequence: 48 } as const
+export const TAG = {
+  integer: 2,
+  bits: 3,
+  octets: 4,
+  null: 5,
+  oid: 6,
+  enumerated: 10,
+  utcTime: 23,
+  time: 24,
+  sequence: 48,
+} as const
 
 /** Of a tagged element, `[n]` constructed. */
 export const context = (n: number): number => 0xa0 | n

@@ -3,15 +3,19 @@ import { createPrivateKey, X509Certificate } from 'node:crypto'
 import { mkdir, readFile } from 'node:fs/promises'
 import { isIP } from 'node:net'
 import { join } from 'node:path'
-import { BalancerError, messageOf } from '../core/index.ts'
+import { BalancerError, isHostName, messageOf } from '../core/index.ts'
 import { writeAtomically } from './files.ts'
 import { makeAuthority, makeLeaf, type Signed } from './signing.ts'
 
 export interface DevelopmentOptions {
-  /** DNS names beside localhost. Default: none. */
+  /** DNS names. Default: none. */
   readonly names?: readonly string[]
-  /** IP addresses beside 127.0.0.1 and ::1. Default: none. */
+  /** IP addresses. Default: none. */
   readonly ips?: readonly string[]
+  /** What its files are called, without `.pem` and `.key`. Default: `localhost`, with its name and addresses beside those given. */
+  readonly file?: string
+  /** `keep`: what is not good is left alone, and an error. `always`: what is good is replaced, too. Default: `bad`. */
+  readonly replace?: 'keep' | 'bad' | 'always'
   /** Days that a new certificate is valid. Default: 365. */
   readonly days?: number
 }
@@ -30,36 +34,43 @@ const AUTHORITY_DAYS = 3650
 const LEAF_DAYS = 365
 const MAX_DAYS = 36_500
 const DAY_MS = 86_400_000
+const LOCALHOST = 'localhost'
 const KEY_MODE = 0o600
 const CERT_MODE = 0o644
-const HOST_NAME = /^(?:\*\.)?(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)*$/i
 
 /**
  * `ca.pem`, `ca.key`, `localhost.pem` and `localhost.key` in `dir` belong to this function: a pair there that is expired,
  * damaged, signed by another authority or lacks a name is replaced. The authority stays as long as it outlives its leaf.
+ * With `replace: keep` an authority that can't sign stays as well.
  */
 export async function ensureDevelopmentCertificate(
   dir: string,
   options: DevelopmentOptions = {},
 ): Promise<DevelopmentCertificate> {
   const hosts = hostsOf(options)
-  const days = options.days ?? LEAF_DAYS
+  const { days = LEAF_DAYS, file = LOCALHOST, replace = 'bad' } = options
   if (!(days > 0 && days <= MAX_DAYS))
     throw new BalancerError('TLS_CERTIFICATE', `days is ${days}; it should be above 0 and at most ${MAX_DAYS}`)
   const paths = {
     ca: join(dir, 'ca.pem'),
     caKey: join(dir, 'ca.key'),
-    cert: join(dir, 'localhost.pem'),
-    key: join(dir, 'localhost.key'),
+    cert: join(dir, `${file}.pem`),
+    key: join(dir, `${file}.key`),
   }
   const answer = { ca: paths.ca, cert: paths.cert, key: paths.key }
   const leaf = await readPair(paths.cert, paths.key)
   let authority = await readPair(paths.ca, paths.caKey)
   // The authority's key is not needed for this: whoever took it off the machine keeps a certificate that is good.
-  if (leafProblem(leaf, authority.cert, hosts) === null) return { created: false, ...answer }
+  const problem = leafProblem(leaf, authority.cert, hosts)
+  if (problem === null && replace !== 'always') return { created: false, ...answer }
+  if (replace === 'keep' && (leaf.cert !== '' || leaf.key !== ''))
+    throw new BalancerError('TLS_CERTIFICATE', `${leaf.cert === '' ? paths.key : paths.cert} is there and ${problem}`)
   try {
     await mkdir(dir, { recursive: true, mode: 0o700 })
-    if (authorityProblem(authority, days) !== null) {
+    const unfit = authorityProblem(authority, days)
+    if (unfit !== null && replace === 'keep' && authority.cert !== '')
+      throw new BalancerError('TLS_CERTIFICATE', `the authority ${paths.ca} can't sign: it ${unfit}`)
+    if (unfit !== null) {
       authority = await makeAuthority('evenkeel development CA', Math.max(AUTHORITY_DAYS, days + 30))
       verify('authority', authorityProblem(authority, 0))
       await writeAtomically(paths.caKey, authority.key, KEY_MODE)
@@ -81,10 +92,11 @@ export async function ensureDevelopmentCertificate(
 }
 
 function hostsOf(options: DevelopmentOptions): string[] {
-  const names = new Set(['localhost', ...(options.names ?? []).map((name) => name.toLowerCase())])
-  const ips = new Set(['127.0.0.1', '::1', ...(options.ips ?? [])])
+  const own = options.file === undefined
+  const names = new Set([...(own ? [LOCALHOST] : []), ...(options.names ?? []).map((name) => name.toLowerCase())])
+  const ips = new Set([...(own ? ['127.0.0.1', '::1'] : []), ...(options.ips ?? [])])
   for (const name of names)
-    if (!HOST_NAME.test(name) || name.length > 253 || isIP(name) !== 0)
+    if (!isHostName(name))
       throw new BalancerError('TLS_CERTIFICATE', `${JSON.stringify(name)} is not a host name such as shop.test`)
   for (const ip of ips)
     if (isIP(ip) === 0)

@@ -1,22 +1,21 @@
 /** Makes RSA certificates with node-forge, which writes them well; what it made is verified by node:crypto only. */
-import { generateKeyPair, randomBytes } from 'node:crypto'
+import { randomBytes } from 'node:crypto'
 import { isIP } from 'node:net'
-import { promisify } from 'node:util'
 import forge from 'node-forge'
+import { keyPem, makeKey } from './keys.ts'
 
 export interface Signed {
   readonly cert: string
   readonly key: string
 }
 
-const RSA_BITS = 2048 // the least that clients accept for the years that a development authority lives
 const DAY_MS = 86_400_000
 const SKEW_MS = 3_600_000 // a client whose clock is an hour late still accepts
 const SAN_DNS = 2 // RFC 5280 §4.2.1.6
 const SAN_IP = 7
 
 export async function makeAuthority(commonName: string, days: number): Promise<Signed> {
-  const key = await newKey()
+  const key = keyPem(await makeKey('rsa'))
   const cert = newCertificate(key, days)
   const subject = subjectOf(commonName)
   cert.setSubject(subject)
@@ -33,7 +32,7 @@ export async function makeAuthority(commonName: string, days: number): Promise<S
 /** A server certificate for `hosts`, DNS names and IP addresses alike. The answer's `cert` is the leaf alone. */
 export async function makeLeaf(authority: Signed, hosts: readonly string[], days: number): Promise<Signed> {
   const issuer = forge.pki.certificateFromPem(authority.cert)
-  const key = await newKey()
+  const key = keyPem(await makeKey('rsa'))
   const cert = newCertificate(key, days)
   cert.setSubject(subjectOf('evenkeel development'))
   cert.setIssuer(issuer.subject.attributes)
@@ -75,14 +74,4 @@ function newSerial(): string {
   const bytes = randomBytes(16)
   bytes[0] = ((bytes[0] ?? 0) & 0x3f) | 0x40
   return bytes.toString('hex')
-}
-
-/** By OpenSSL in its own thread: forge's generator in JavaScript blocks for a second or more. */
-async function newKey(): Promise<string> {
-  const { privateKey } = await promisify(generateKeyPair)('rsa', {
-    modulusLength: RSA_BITS,
-    publicKeyEncoding: { type: 'spki', format: 'pem' },
-    privateKeyEncoding: { type: 'pkcs8', format: 'pem' },
-  })
-  return privateKey
 }

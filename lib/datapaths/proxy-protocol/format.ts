@@ -1,5 +1,6 @@
 /** Writes a PROXY protocol header, version 1 or 2. */
-import { addressBytes, widened } from './addresses.ts'
+import { addressBytes } from '../../core/index.ts'
+import { widened } from './addresses.ts'
 import { crc32c } from './crc32c.ts'
 import { type Ends, FAMILY, STREAM, TLV, V2_FIXED_BYTES, V2_SIGNATURE } from './header.ts'
 

@@ -1,6 +1,7 @@
 /** Reads a PROXY protocol header, version 1 or 2, from the first bytes of a connection. Pure, and never throws. */
 import { isIPv4, isIPv6 } from 'node:net'
-import { addressBytes, formatIPv4, formatIPv6, widened } from './addresses.ts'
+import { addressBytes } from '../../core/index.ts'
+import { formatIPv4, formatIPv6, widened } from './addresses.ts'
 import {
   ADDRESS_BYTES,
   type Ends,
