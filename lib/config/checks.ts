@@ -116,11 +116,23 @@ function checkNames(pools: ReturnType<typeof poolsOf>): Finding[] {
 const isHttp = (service: Tree): boolean => (textOf(child(service, 'protocol')) ?? 'http').startsWith('http')
 const hasRoutes = (service: Tree): boolean => itemsOf(child(service, 'routes')).length > 0
 
-/** Every route leads to a pool that is there. */
+/** Every route goes by what its protocol has, and leads to a pool that is there. */
 function checkRoutes(service: Tree): Finding[] {
   const routes = child(service, 'routes')
   if (routes === undefined || itemsOf(routes).length === 0) return []
-  if (!isHttp(service)) return [{ at: routes.at, path: ['routes'], message: 'needs protocol http or https' }]
+  const protocol = textOf(child(service, 'protocol')) ?? 'http'
+  if (protocol === 'udp') return [{ at: routes.at, path: ['routes'], message: 'needs another protocol than udp' }]
+  const [foreign, why] = isHttp(service)
+    ? ['sni', 'needs protocol tcp or tls; write match: { host: … }']
+    : ['match', 'needs protocol http or https; write sni']
+  const misplaced = itemsOf(routes).flatMap((route, i) => {
+    const at = child(route, foreign)?.at
+    return at === undefined ? [] : [{ at, path: ['routes', i, foreign], message: why }]
+  })
+  return [...misplaced, ...checkRoutedPools(service, routes)]
+}
+
+function checkRoutedPools(service: Tree, routes: Tree): Finding[] {
   const pools = child(service, 'pools')
   const names = pools?.kind === 'map' ? [...pools.entries.keys()] : []
   return itemsOf(routes).flatMap((route, i) => {
@@ -216,7 +228,6 @@ export function warn(root: Tree): Finding[] {
     if (protocol !== 'http' && protocol !== 'https') {
       idle(['http'], `has no effect with protocol ${protocol}`)
       idle(['filters'], `has no effect with protocol ${protocol}`)
-      idle(['pools'], `has no effect with protocol ${protocol}`)
       for (const key of ['requestsPerClient', 'bodyRate', 'pipelined'])
         idle(['limits', key], `has no effect with protocol ${protocol}`)
     }
@@ -226,7 +237,7 @@ export function warn(root: Tree): Finding[] {
     else if (protocol === 'http') idle(['http', 'http2', 'enabled'], 'has no effect with protocol http')
     const routed = new Set(itemsOf(child(service, 'routes')).map((route) => textOf(child(route, 'pool'))))
     const pools = child(service, 'pools')
-    if (protocol.startsWith('http') && pools?.kind === 'map')
+    if (pools?.kind === 'map')
       for (const [pool, { at }] of pools.entries)
         if (!routed.has(pool))
           findings.push({

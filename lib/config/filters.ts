@@ -1,4 +1,5 @@
 /** The options of filters, routes, pools and of how paths are read: the declaration, as in schema.ts. */
+import { isIP } from 'node:net'
 import { z } from 'zod'
 import { checkPattern } from './patterns.ts'
 import { backendAddress, cidr } from './scalars.ts'
@@ -106,6 +107,14 @@ const pathMatches = z
   .transform((value): PathObject[] => (Array.isArray(value) ? value : [asObject(value)]))
 
 const hosts = () => oneOrMore(hostPattern(), 'expected a host or a list of hosts')
+const serverNames = () =>
+  oneOrMore(
+    hostPattern().refine(
+      (name) => isIP(name.replace(/^\[|\]$/g, '')) === 0,
+      'is an address; clients ask for names only',
+    ),
+    'expected a name or a list of names',
+  )
 const methods = () => oneOrMore(method(), 'expected a method or a list of methods')
 
 const conditionShape = {
@@ -338,14 +347,20 @@ const POOL_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/
 export const routesShape = z
   .array(
     z.strictObject({
-      match: match.default({}).describe('The requests that it is for. Default: all.'),
+      match: match.default({}).describe('The requests that it is for (`http`, `https`). Default: all.'),
+      sni: serverNames()
+        .optional()
+        .describe(
+          'Names that clients ask for in their TLS handshake (`tcp`, `tls`); `*.name` stands for all below a name. Default: all ' +
+            'connections, those without a name too.',
+        ),
       pool: z.string().regex(POOL_NAME, 'is not the name of a pool').describe('Where they go: a key of `pools`.'),
     }),
   )
   .max(4096)
   .default([])
   .describe(
-    "Which pool a request goes to: the first that matches, so the special ones first. None: the service's own backends.",
+    "Which pool a request or connection goes to: the first that matches, so the special ones first. None: the service's own backends.",
   )
 
 /** `pools:` of a service: each entry has these options, as the service itself has them. */

@@ -43,7 +43,11 @@ const name = () =>
 
 const timeouts = z.strictObject({
   connect: duration({ min: '10ms' }).prefault('2s').describe('To connect to a backend.'),
-  handshake: duration({ min: '100ms' }).prefault('10s').describe('For the TLS handshake of a client.'),
+  handshake: duration({ min: '100ms' })
+    .prefault('10s')
+    .describe(
+      'For the TLS handshake of a client; with `protocol: tcp` and `routes`, for the message in it that says the name.',
+    ),
   head: duration({ min: '100ms' })
     .prefault('10s')
     .describe('For the whole head of a request, from its first byte (from the accept for the first). 408.'),
@@ -271,7 +275,7 @@ export const serviceShape = {
   http: http.prefault({}).describe('Only for `http` and `https`.'),
   backends: backends()
     .default([])
-    .describe('Where flows go. With `routes` they get the requests that no route matches; without, they are needed.'),
+    .describe('Where flows go. With `routes` they get what no route matches; without, they are needed.'),
   proxyProtocol: proxyProtocol.prefault({}).describe('Clients told by a PROXY header of load balancers in front.'),
   sendProxy: z
     .enum(SEND_PROXY)

@@ -18,6 +18,7 @@ import { Listener } from './listener.ts'
 import { ProxyAcceptor } from './proxy-protocol/acceptor.ts'
 import { RetryBudget } from './retry-budget.ts'
 import type { ThreadTools } from './stream.ts'
+import { NameRoutes } from './tcp/name-routes.ts'
 import { TcpSession } from './tcp/session.ts'
 import type { Wire } from './wire.ts'
 
@@ -43,6 +44,8 @@ export class Generation {
   readonly #engine: ProxyEngine | null
   readonly #tools: ThreadTools
   readonly #tls: ListenerTls | null
+  /** null: connections are not routed by the name that they ask for. */
+  readonly #names: NameRoutes | null
   readonly #onEnded: () => void
 
   /** @throws BalancerError TLS_CERTIFICATE when a certificate can't be used */
@@ -76,6 +79,7 @@ export class Generation {
     this.#engine =
       this.#http === null || engine === null ? null : engine(this.#http, before === null ? null : before.#engine)
     this.context = this.#http ?? context
+    this.#names = http ? null : NameRoutes.of(context)
     this.#tls = listenerTls(view, tools.tickets, before === null ? null : before.#tls)
     this.listeners = view.listeners.map((each) => this.#listener(each))
   }
@@ -115,7 +119,7 @@ export class Generation {
     }
     if (this.#engine !== null) this.#engine.accept(wire, ticket.client, ended)
     else if (this.#http !== null) acceptHttp(this.#http, wire, ticket.client, ended)
-    else new TcpSession(this.context, wire, ended).start()
+    else new TcpSession(this.context, wire, this.#names, ended).start()
   }
 
   /** Handshakes that begin from now on are as `tls` says. */

@@ -11,6 +11,7 @@ import {
   type ServerContexts,
   serverOptions,
   type TlsView,
+  UNRECOGNIZED_NAME,
 } from '../tls/index.ts'
 
 /** What the handshakes of a service need. */
@@ -63,9 +64,6 @@ const NO_CERTIFICATE = 'ERR_SSL_PEER_DID_NOT_RETURN_A_CERTIFICATE'
 
 /** `client` null: it was not asked for a certificate. */
 type Done = (socket: TLSSocket | null, client: ClientIdentity | null) => void
-
-/** A fatal alert `unrecognized_name` in a record of its own (RFC 6066 §3), for a client that has not heard of us yet. */
-const UNRECOGNIZED_NAME = Buffer.from([21, 3, 3, 0, 2, 2, 112])
 
 export class Handshake implements DeadlineOwner {
   readonly #raw: Socket

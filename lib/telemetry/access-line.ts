@@ -94,6 +94,9 @@ export function jsonLine(out: LineBuffer, r: FlowRecord): void {
     out.quoted(r.userAgent)
     out.literal(STATUS)
     out.integer(r.status)
+  } else if (r.host !== '') {
+    out.literal(HOST)
+    out.quoted(r.host)
   }
   out.literal(TRIES)
   out.integer(r.tries)

@@ -9,29 +9,39 @@ export const MAX_HELLO = 16 * 1024 // post-quantum key shares and a ticket take 
 const NAME = /^[\x21-\x7e]{1,255}$/
 
 export class HelloReader {
+  /** A whole ClientHello was there. */
+  found = false
   readonly #reader = new HandshakeReader(MAX_HELLO)
 
-  /** The name in lower case; '': there is none, or this is no ClientHello; null: more bytes are needed. */
+  /**
+   * The name in lower case; '': there is none, or this is no ClientHello; null: more bytes are needed. Of an encrypted ClientHello
+   * it is the outer name.
+   */
   push(bytes: Buffer): string | null {
     this.#reader.push(bytes)
     const message = this.#reader.next()
     if (message === null) return this.#reader.ended ? '' : null
-    return message.type === CLIENT_HELLO ? serverName(message.body) : ''
+    const name = message.type === CLIENT_HELLO ? serverName(message.body) : null
+    this.found = name !== null
+    return name ?? ''
   }
 }
 
-function serverName(hello: Buffer): string {
+/** null: it is damaged. */
+function serverName(hello: Buffer): string | null {
   const cursor = new Cursor(hello)
   cursor.bytes(2 + RANDOM_BYTES)
   cursor.vector(1) // session id
   cursor.vector(2) // cipher suites
   cursor.vector(1) // compression
+  if (cursor.broken) return null
+  if (cursor.left === 0) return '' // TLS 1.0 to 1.2 may leave the extensions out
   const extensions = new Cursor(cursor.vector(2))
-  if (cursor.broken) return ''
+  if (cursor.broken) return null
   while (extensions.left > 0) {
     const type = extensions.number(2)
     const body = extensions.vector(2)
-    if (extensions.broken) return ''
+    if (extensions.broken) return null
     if (type !== SERVER_NAME) continue
     const names = new Cursor(new Cursor(body).vector(2))
     const kind = names.number(1)

@@ -3,6 +3,8 @@
 const RECORD_HEADER = 5
 const MESSAGE_HEADER = 4
 const HANDSHAKE = 22
+/** A fatal alert `unrecognized_name` in a record of its own (RFC 6066 §3), for a client that has not heard of us yet. */
+export const UNRECOGNIZED_NAME = Buffer.from([21, 3, 3, 0, 2, 2, 112])
 const MAX_RECORD = 16 * 1024
 
 /** A handshake message: its type and its body. */

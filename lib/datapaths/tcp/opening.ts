@@ -1,15 +1,14 @@
-/** Reads a client's first bytes until they say what it is known by, for so long and no longer. */
-import type { StreamSide } from '../../affinity/index.ts'
+/** Reads a client's first bytes until enough of them are there, for so long and no longer. */
 import { Deadline, type DeadlineOwner, type DeadlineWheel } from '../../core/index.ts'
 import type { Wire, WireSink } from '../wire.ts'
 
-const WAIT_MS = 3000 // clients of these protocols speak first, in one packet
 const MAX_BYTES = 32 * 1024 // twice what any of the readers looks at
 
-/** Hears once how it ended. */
 export interface OpeningTaker {
-  /** The key, or ''; the wire is paused and has no sink. */
-  onOpened(key: string): void
+  /** `all` came so far, `fresh` is the last of it. True: that is enough. */
+  onOpening(all: Buffer, fresh: Buffer): boolean
+  /** It is over; the wire is paused and has no sink. `late`: enough did not come in time, or within the bound. */
+  onOpened(late: boolean): void
   /** The client left before. */
   onLeft(): void
 }
@@ -18,20 +17,18 @@ export class Opening implements WireSink, DeadlineOwner {
   /** What was read: memory of its own. */
   bytes: Buffer = Buffer.alloc(0)
   readonly #wire: Wire
-  readonly #side: StreamSide
   readonly #taker: OpeningTaker
   readonly #deadline: Deadline
   #over = false
 
-  constructor(wire: Wire, side: StreamSide, wheel: DeadlineWheel, taker: OpeningTaker) {
+  constructor(wire: Wire, wheel: DeadlineWheel, taker: OpeningTaker) {
     this.#wire = wire
-    this.#side = side
     this.#taker = taker
     this.#deadline = new Deadline(wheel, this)
   }
 
-  start(): void {
-    this.#deadline.set(WAIT_MS)
+  start(timeoutMs: number): void {
+    this.#deadline.set(timeoutMs)
     this.#wire.sink = this
     this.#wire.resume()
   }
@@ -39,9 +36,8 @@ export class Opening implements WireSink, DeadlineOwner {
   onBytes(bytes: Buffer, length: number): void {
     if (this.#over) return
     this.bytes = Buffer.concat([this.bytes, bytes.subarray(0, length)])
-    const key = this.#side.keyIn(this.bytes)
-    if (key !== null) this.#opened(key)
-    else if (this.bytes.length > MAX_BYTES) this.#opened('')
+    if (this.#taker.onOpening(this.bytes, this.bytes.subarray(-length))) this.#opened(false)
+    else if (this.bytes.length > MAX_BYTES) this.#opened(true)
   }
 
   onEnd(): void {
@@ -52,9 +48,8 @@ export class Opening implements WireSink, DeadlineOwner {
     this.#left()
   }
 
-  /** It says nothing: then it is as good as unknown. */
   onDeadline(): void {
-    this.#opened('')
+    this.#opened(true)
   }
 
   /** Ends it without a word. */
@@ -63,11 +58,11 @@ export class Opening implements WireSink, DeadlineOwner {
     this.#deadline.release()
   }
 
-  #opened(key: string): void {
+  #opened(late: boolean): void {
     if (this.#over) return
     this.cancel()
     this.#wire.pause()
-    this.#taker.onOpened(key)
+    this.#taker.onOpened(late)
   }
 
   #left(): void {

@@ -3,50 +3,100 @@
 import type { Reason } from '../../board/index.ts'
 import { nowMs } from '../../core/index.ts'
 import type { Backend } from '../../pool/index.ts'
+import { HelloReader, UNRECOGNIZED_NAME } from '../../tls/index.ts'
 import type { ServiceContext, Session } from '../contract.ts'
 import { newId } from '../ids.ts'
+import { Linger } from '../linger.ts'
 import { PlacedFlow } from '../placed-flow.ts'
-import { formatHeader } from '../proxy-protocol/format.ts'
+import { type Client, formatHeader } from '../proxy-protocol/format.ts'
 import type { Wire } from '../wire.ts'
+import type { NameRoutes } from './name-routes.ts'
 import { Opening, type OpeningTaker } from './opening.ts'
 import { Relay } from './relay.ts'
 
 const NOTHING: Buffer = Buffer.alloc(0)
+const KEY_WAIT_MS = 3000 // clients of protocols with a key of affinity in them speak first, in one packet
 
 export class TcpSession extends PlacedFlow implements Session, OpeningTaker {
   readonly method = ''
   readonly target = ''
-  readonly host = ''
+  /** The name that the client asked for, where connections are routed by it. */
+  host = ''
   readonly version = ''
   readonly referer = ''
   readonly userAgent = ''
   readonly #context: ServiceContext
   readonly #wire: Wire
+  /** null: the pool is the service's own. */
+  readonly #names: NameRoutes | null
   readonly #closed: () => void
+  /** Reads the name out of a handshake that goes through; null: none is awaited. */
+  #hello: HelloReader | null = null
   /** The client's first bytes; null: they are not looked at. */
   #opening: Opening | null = null
   #relay: Relay | null = null
 
-  constructor(context: ServiceContext, wire: Wire, closed: () => void) {
+  constructor(context: ServiceContext, wire: Wire, names: NameRoutes | null, closed: () => void) {
     super(context, wire.remoteAddress, wire.remotePort, newId())
     this.#context = context
     this.#wire = wire
+    this.#names = names
     this.#closed = closed
     this.#await()
     context.sessions.add(this)
   }
 
   start(): void {
-    const { stream } = this.place
-    if (stream === null) return this.seekBackend()
-    this.#opening = new Opening(this.#wire, stream, this.#context.wheel, this)
-    this.#opening.start()
+    const { view, wheel } = this.#context
+    if (this.#names !== null) {
+      if (view.tls === null) this.#hello = new HelloReader()
+      else if (!this.#route(this.#wire.serverName.toLowerCase())) return this.#finish('us', 'no-route')
+    }
+    if (this.#hello === null && this.place.stream === null) return this.seekBackend()
+    this.phase = 'head'
+    this.#opening = new Opening(this.#wire, wheel, this)
+    this.#opening.start(this.#hello === null ? KEY_WAIT_MS : view.timeouts.handshake)
   }
 
-  onOpened(key: string): void {
-    this.affinityKey = key
+  /** False: nothing is served under that name. */
+  #route(name: string): boolean {
+    this.host = name
+    const place = this.#names?.placeFor(name) ?? null
+    if (place !== null) this.place = place
+    return place !== null
+  }
+
+  onOpening(all: Buffer, fresh: Buffer): boolean {
+    const hello = this.#hello
+    if (hello !== null) {
+      const name = hello.push(fresh)
+      if (name === null) return false
+      this.#hello = null
+      if (!this.#route(name)) {
+        this.#turnAway(hello.found)
+        return false
+      }
+    }
+    const key = this.place.stream === null ? '' : this.place.stream.keyIn(all)
+    this.affinityKey = key ?? ''
+    return key !== null
+  }
+
+  /** A client that is silent is as good as unknown to affinity, but where the name decides, nobody waits for it for ever. */
+  onOpened(late: boolean): void {
+    if (late && this.#hello !== null) return this.#finish('client', 'client-timeout')
+    this.phase = 'queue'
     this.#await()
     this.seekBackend()
+  }
+
+  /** No route is for it. Who speaks TLS is told so in its words (RFC 6066 §3). */
+  #turnAway(speaksTls: boolean): void {
+    if (!speaksTls) return this.#finish('client', 'bad-request')
+    const wire = this.#wire
+    wire.writeText(UNRECOGNIZED_NAME.toString('latin1'))
+    this.#conclude('us', 'no-route')
+    new Linger(wire, this.#context.wheel, false, this.#closed)
   }
 
   onLeft(): void {
@@ -80,7 +130,7 @@ export class TcpSession extends PlacedFlow implements Session, OpeningTaker {
     this.phase = 'relay'
     this.timeTaken(nowMs(), this.dialledAt, true)
     this.judge(true)
-    if (backend.sendProxy !== 'off') wire.writeText(formatHeader(backend.sendProxy, this.#wire))
+    if (backend.sendProxy !== 'off') wire.writeText(formatHeader(backend.sendProxy, this.#client()))
     this.#relay = new Relay(this.#wire, wire, wheel, view.timeouts.idle, ({ by, reason }) => this.#finish(by, reason))
     const watch = this.place.stream?.watch(backend, this.affinityKey) ?? null
     if (watch !== null) this.#relay.watchBackend(watch)
@@ -92,18 +142,30 @@ export class TcpSession extends PlacedFlow implements Session, OpeningTaker {
     this.#finish(this.tries === 0 ? 'us' : 'backend', this.failure.reason)
   }
 
+  /** Of whom the backend is told. */
+  #client(): Client {
+    const wire = this.#wire
+    if (this.host === '') return wire
+    const { remoteAddress, remotePort, localAddress, localPort } = wire
+    return { remoteAddress, remotePort, localAddress, localPort, serverName: this.host }
+  }
+
   #finish(by: string, reason: Reason | ''): void {
     if (this.over) return
+    // Without a relay nothing was sent: a reset is TCP's way to say that nobody is here.
+    if (this.#relay === null) this.#wire.reset()
+    this.#conclude(by, reason)
+    this.#closed()
+  }
+
+  #conclude(by: string, reason: Reason | ''): void {
     this.#context.sessions.delete(this)
     this.#opening?.cancel()
     this.backend?.cell.request(0)
-    // Without a relay nothing was sent: a reset is TCP's way to say that nobody is here.
-    if (this.#relay === null) this.#wire.reset()
-    else {
+    if (this.#relay !== null) {
       this.bytesIn = this.#relay.received
       this.bytesOut = this.#relay.sent
-    }
+    } else this.bytesIn = this.#opening?.bytes.length ?? 0
     this.conclude(by, reason)
-    this.#closed()
   }
 }
