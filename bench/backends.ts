@@ -1,7 +1,8 @@
-/** The backends of a bench: one nginx that serves three ports from memory. */
+/** The backends of a bench: one nginx that serves three ports from memory, and a fourth with TLS. */
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { freePorts, untilListening } from './net.ts'
+import type { Certificate } from './peers/index.ts'
 import { LOAD_CORE, type Processes } from './processes.ts'
 
 const BACKENDS = 3
@@ -34,7 +35,12 @@ export const nginxFolders = (folder: string): string =>
     .map((kind) => `  ${kind}_temp_path ${folder}/${kind};`)
     .join('\n')
 
-const configOf = (folder: string, ports: readonly number[]): string => `${nginxPreamble(folder)}
+const configOf = (
+  folder: string,
+  ports: readonly number[],
+  secure: number,
+  { cert, key }: Certificate,
+): string => `${nginxPreamble(folder)}
 http {
 ${nginxFolders(folder)}
   access_log off;
@@ -46,6 +52,10 @@ ${nginxFolders(folder)}
   default_type text/plain;
   server {
 ${ports.map((port) => `    listen 127.0.0.1:${port} backlog=4096;`).join('\n')}
+    listen 127.0.0.1:${secure} ssl http2 backlog=4096;
+    ssl_certificate ${cert};
+    ssl_certificate_key ${key};
+    ssl_protocols TLSv1.2 TLSv1.3;
     root ${folder}/files;
     location = /1k { return 200 "${'x'.repeat(1024)}"; }
     location = /1m { }
@@ -54,16 +64,27 @@ ${ports.map((port) => `    listen 127.0.0.1:${port} backlog=4096;`).join('\n')}
 }
 `
 
-/** Starts the backends; answers with their ports. */
-export async function startBackends(processes: Processes, parent: string, signal: AbortSignal): Promise<number[]> {
+export interface Backends {
+  /** Ports in the clear: what the balancers relay to. */
+  readonly ports: readonly number[]
+  /** A port with TLS: what its load is without a balancer. */
+  readonly secure: number
+}
+
+export async function startBackends(
+  processes: Processes,
+  parent: string,
+  certificate: Certificate,
+  signal: AbortSignal,
+): Promise<Backends> {
   const folder = join(parent, 'backends')
   mkdirSync(join(folder, 'files'), { recursive: true })
   writeFileSync(join(folder, 'files', '1m'), Buffer.alloc(MIB, 'x'))
-  const ports = await freePorts(BACKENDS)
-  writeFileSync(join(folder, 'nginx.conf'), configOf(folder, ports))
+  const [secure = 0, ...ports] = await freePorts(1 + BACKENDS)
+  writeFileSync(join(folder, 'nginx.conf'), configOf(folder, ports, secure, certificate))
   const nginx = await processes.start('backends', 'nginx', ['-p', folder, '-c', join(folder, 'nginx.conf')], {
     core: LOAD_CORE,
   })
-  await untilListening(nginx, ports, signal)
-  return ports
+  await untilListening(nginx, [...ports, secure], signal)
+  return { ports, secure }
 }

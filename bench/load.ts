@@ -1,10 +1,15 @@
-/** Runs a load generator against an address and reads what it measured: wrk at full speed, paced.ts at a constant rate. */
+/** Runs a load generator against an address and reads what it measured: wrk and others at full speed, paced.ts at a constant rate. */
 import { once } from 'node:events'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
 import { LOAD_CORE, type Processes } from './processes.ts'
 import type { Scenario } from './scenarios.ts'
+import { quantile } from './stats.ts'
 
+const HANDSHAKES = fileURLToPath(new URL('handshakes.ts', import.meta.url))
 const PACED = fileURLToPath(new URL('paced.ts', import.meta.url))
 const SCRIPT = fileURLToPath(new URL('wrk.lua', import.meta.url))
 const TIMEOUT_S = 5 // an answer later than this is an error
@@ -70,12 +75,12 @@ export function parseLoad(output: string): LoadResult {
   }
 }
 
-/** Runs a program that generates load and prints its figures. */
+/** Runs a program that generates load; answers with what it printed. */
 async function generate(
   processes: Processes,
   [command, ...args]: readonly [string, ...string[]],
   signal: AbortSignal,
-): Promise<LoadResult> {
+): Promise<string> {
   signal.throwIfAborted()
   const load = await processes.start('load', command, args, { core: LOAD_CORE, stdout: 'pipe' })
   const stop = () => void processes.stop(load)
@@ -84,7 +89,7 @@ async function generate(
     const [output] = await Promise.all([text(load.stdout), once(load.child, 'exit')])
     signal.throwIfAborted()
     if (load.child.exitCode !== 0) throw new Error(`${command} failed: ${load.complaint() || output.trim()}`)
-    return parseLoad(output)
+    return output
   } finally {
     signal.removeEventListener('abort', stop)
   }
@@ -98,10 +103,77 @@ export function runLoad(
   seconds: number,
   signal: AbortSignal,
 ): Promise<LoadResult> {
-  const args = ['-t1', `-c${scenario.connections}`, `-d${seconds}s`, `--timeout=${TIMEOUT_S}s`, '--latency']
-  for (const field of scenario.fields) args.push('-H', field)
-  args.push('-s', SCRIPT, `http://${address}${scenario.path}`, '--', scenario.requests)
-  return generate(processes, ['wrk', ...args], signal)
+  const { load } = scenario
+  if (load.by === 'wrk') return runWrk(processes, address, scenario, load.requests, seconds, signal)
+  if (load.by === 'h2load') return runH2load(processes, address, scenario, load.streams, seconds, signal)
+  const { path, connections } = scenario
+  const args = [address, path, String(connections), String(seconds), load.resumed ? 'resumed' : 'full']
+  return generate(processes, [process.execPath, HANDSHAKES, ...args], signal).then(parseLoad)
+}
+
+async function runWrk(
+  processes: Processes,
+  address: string,
+  { connections, fields, listener, path }: Scenario,
+  requests: string,
+  seconds: number,
+  signal: AbortSignal,
+): Promise<LoadResult> {
+  const args = ['-t1', `-c${connections}`, `-d${seconds}s`, `--timeout=${TIMEOUT_S}s`, '--latency']
+  for (const field of fields) args.push('-H', field)
+  args.push('-s', SCRIPT, `${listener === 'https' ? 'https' : 'http'}://${address}${path}`, '--', requests)
+  return parseLoad(await generate(processes, ['wrk', ...args], signal))
+}
+
+async function runH2load(
+  processes: Processes,
+  address: string,
+  { connections, listener, path }: Scenario,
+  streams: number,
+  seconds: number,
+  signal: AbortSignal,
+): Promise<LoadResult> {
+  const folder = mkdtempSync(join(tmpdir(), 'evenkeel-h2load-'))
+  const log = join(folder, 'requests')
+  try {
+    const args = [`-c${connections}`, `-m${streams}`, `-D${seconds}`, `--log-file=${log}`]
+    const url = `${listener === 'https' ? 'https' : 'http'}://${address}${path}`
+    return parseH2load(await generate(processes, ['h2load', ...args, url], signal), readFileSync(log, 'utf8'))
+  } finally {
+    rmSync(folder, { recursive: true })
+  }
+}
+
+/**
+ * Reads h2load's report and its log, which has a line for each answer: when it was asked for, the status, and the time that it
+ * took in microseconds.
+ */
+export function parseH2load(output: string, log: string): LoadResult {
+  const number = (pattern: RegExp): number => {
+    const found = pattern.exec(output)?.[1]
+    if (found === undefined)
+      throw new Error(`h2load did not tell ${pattern.source}: ${JSON.stringify(output.slice(0, 500))}`)
+    return Number(found)
+  }
+  const times = log.split('\n').flatMap((line) => {
+    const [, , micros] = line.split('\t')
+    return micros === undefined ? [] : [Number(micros) / 1000]
+  })
+  const seconds = number(/^finished in ([\d.]+)s,/m)
+  return {
+    requests: number(/^requests: .*?(\d+) succeeded/m),
+    seconds,
+    bytes: number(/^traffic: .*?\((\d+)\) total/m),
+    p50Ms: times.length > 0 ? quantile(times, 0.5) : 0,
+    p99Ms: times.length > 0 ? quantile(times, 0.99) : 0,
+    errors: {
+      connect: 0,
+      read: number(/^requests: .*?(\d+) errored/m),
+      write: 0,
+      timeout: number(/^requests: .*?(\d+) timeout/m),
+      status: number(/^requests: .*?(\d+) failed/m) - number(/^requests: .*?(\d+) errored/m),
+    },
+  }
 }
 
 /** What a constant load is. */
@@ -123,5 +195,5 @@ export function runPaced(
   signal: AbortSignal,
 ): Promise<LoadResult> {
   const args = [address, path, ...[connections, rate, seconds, warmup].map(String)]
-  return generate(processes, [process.execPath, PACED, ...args], signal)
+  return generate(processes, [process.execPath, PACED, ...args], signal).then(parseLoad)
 }

@@ -2,13 +2,14 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { availableParallelism, cpus, release, tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { startBackends } from './backends.ts'
+import { type Backends, startBackends } from './backends.ts'
+import { makeCertificate } from './certificate.ts'
 import { latencySteps, measureLatency } from './latency.ts'
 import { problemsOf, runLoad } from './load.ts'
 import { measure } from './measure.ts'
 import { assertFileLimit, measureMemory } from './memory.ts'
 import { type Options, parseOptions, USAGE, UsageError } from './options.ts'
-import { type Peer, type Running, SUBJECT } from './peers/index.ts'
+import { type Certificate, type Peer, type Running, SUBJECT } from './peers/index.ts'
 import { findProgram } from './peers/installed.ts'
 import { preflight } from './preflight.ts'
 import { Processes } from './processes.ts'
@@ -33,7 +34,8 @@ interface Bench {
   readonly options: Options
   readonly processes: Processes
   readonly folder: string
-  readonly backends: readonly number[]
+  readonly backends: Backends
+  readonly certificate: Certificate
   readonly signal: AbortSignal
 }
 
@@ -52,8 +54,8 @@ function findPeers(options: Options): { found: Map<Peer, string>; skipped: Skipp
 
 async function startPeer(bench: Bench, peer: Peer): Promise<Running> {
   const folder = mkdtempSync(join(bench.folder, `${peer.name}-`))
-  const { processes, backends, signal } = bench
-  const running = await peer.start({ processes, folder, backends, signal })
+  const { processes, backends, certificate, signal } = bench
+  const running = await peer.start({ processes, folder, backends: backends.ports, certificate, signal })
   await preflight(running)
   return running
 }
@@ -100,7 +102,8 @@ async function benchScenarios(bench: Bench, peers: readonly Peer[], missing: rea
   const progress = new Progress(lanes.length * (options.rounds + (options.warmup > 0 ? 1 : 0)), print)
   const reports: Report['scenarios'][number][] = []
   for (const scenario of options.scenarios) {
-    const direct = await runLoad(processes, `127.0.0.1:${backends[0]}`, scenario, options.seconds, signal)
+    const port = scenario.listener === 'https' ? backends.secure : backends.ports[0]
+    const direct = await runLoad(processes, `127.0.0.1:${port}`, scenario, options.seconds, signal)
     const problems = problemsOf(direct)
     if (problems.length > 0)
       throw new Error(`${scenario.name} fails without a balancer already: ${problems.join(', ')}`)
@@ -130,7 +133,7 @@ async function benchLatency(bench: Bench, peers: readonly Peer[], missing: reado
   const reports: LatencyReport[] = []
   for (const scenario of options.scenarios) {
     const lanes = lanesOf(scenario)
-    const backend = `127.0.0.1:${backends[0]}`
+    const backend = `127.0.0.1:${backends.ports[0]}`
     const step = (line: string) => progress.step(line)
     const latencies = await measureLatency(processes, backend, lanes, scenario, options, step, signal)
     const { name, about } = scenario
@@ -157,22 +160,25 @@ async function benchMemory(bench: Bench, peers: readonly Peer[], skipped: Skippe
   return { connections: options.connections, rows: rows.map(({ balancer, bytes }) => ({ balancer, bytes })), skipped }
 }
 
-function assertMachine(): void {
+function assertMachine({ scenarios }: Options): void {
   if (process.platform !== 'linux') throw new Error('the bench reads /proc and pins processes: it needs Linux')
   if (availableParallelism() < 2) throw new Error('the bench needs two cores: one for the balancer, one for the load')
   const needs = [
     ['taskset', ['--version'], /([\d.]+)/, 'util-linux'],
     ['wrk', ['-v'], /wrk (\S+)/, 'wrk'],
     ['nginx', ['-v'], /nginx\/(\S+)/, 'nginx, as the backend'],
+    ['openssl', ['version'], /OpenSSL (\S+)/, 'openssl'],
+    ['h2load', ['--version'], /nghttp2\/(\S+)/, 'nghttp2-client; without it: --only with other scenarios than http2'],
   ] as const
   for (const [command, args, pattern, from] of needs) {
+    if (command === 'h2load' && !scenarios.some(({ load }) => load.by === command)) continue
     const answer = findProgram(command, args, pattern)
     if ('missing' in answer) throw new Error(`nothing can be measured: ${answer.missing} (${from})`)
   }
 }
 
 async function runBench(options: Options, signal: AbortSignal): Promise<Report> {
-  assertMachine()
+  assertMachine(options)
   const { found, skipped } = findPeers(options)
   const peers = [...found.keys()]
   if (peers.length === 0) throw new Error('no balancer is left to measure')
@@ -180,8 +186,9 @@ async function runBench(options: Options, signal: AbortSignal): Promise<Report> 
   const processes = new Processes(folder)
   try {
     mkdirSync(join(folder, 'load'))
-    const backends = await startBackends(processes, join(folder, 'load'), signal)
-    const bench: Bench = { options, processes, folder, backends, signal }
+    const certificate = makeCertificate(folder)
+    const backends = await startBackends(processes, join(folder, 'load'), certificate, signal)
+    const bench: Bench = { options, processes, folder, backends, certificate, signal }
     return {
       taken: new Date().toISOString().slice(0, 10),
       machine: `${cpus()[0]?.model ?? 'an unknown CPU'}, Linux ${release()}, Node ${process.versions.node}`,

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { startBackends } from './backends.ts'
+import { makeCertificate } from './certificate.ts'
 import { runLoad } from './load.ts'
 import { Processes } from './processes.ts'
 import { SCENARIOS } from './scenarios.ts'
@@ -65,8 +66,8 @@ async function run(options: Options, signal: AbortSignal): Promise<Findings> {
   const findings: Record<string, readonly Finding[]> = {}
   try {
     mkdirSync(join(folder, 'load'))
-    const backends = await startBackends(processes, join(folder, 'load'), signal)
-    const target = await startTarget(processes, folder, backends, sink.port, signal)
+    const backends = await startBackends(processes, join(folder, 'load'), makeCertificate(folder), signal)
+    const target = await startTarget(processes, folder, backends.ports, sink.port, signal)
     const [scenario] = SCENARIOS
     if (scenario !== undefined) await runLoad(processes, target.web, scenario, WARMUP_S, signal)
     const siege = (name: string): Siege => {

@@ -8,7 +8,17 @@ export interface Setup {
   readonly folder: string
   /** Ports of the backends on 127.0.0.1. */
   readonly backends: readonly number[]
+  /** What its TLS listener serves. */
+  readonly certificate: Certificate
   readonly signal: AbortSignal
+}
+
+/** Files in PEM. */
+export interface Certificate {
+  readonly cert: string
+  readonly key: string
+  /** Both in one. */
+  readonly bundle: string
 }
 
 /** A balancer that is ready. */

@@ -4,12 +4,12 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { firstLine } from '../net.ts'
 import { BALANCER_CORE, type Started } from '../processes.ts'
-import type { Peer, Setup } from './contract.ts'
+import type { Certificate, Peer, Running, Setup } from './contract.ts'
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 const COMMAND = join(ROOT, 'lib/cli/evenkeel.js')
 
-const configOf = (backends: readonly number[]): string => {
+const configOf = (backends: readonly number[], { cert, key }: Certificate): string => {
   const list = backends.map((port) => `127.0.0.1:${port}`).join(', ')
   return `version: 1
 appliance: { threads: 1, drain: { timeout: 1s } }
@@ -22,6 +22,11 @@ virtualServices:
   web:
     listen: ["127.0.0.1:0"]
     protocol: http
+    backends: [${list}]
+  secure:
+    listen: ["127.0.0.1:0"]
+    protocol: https
+    tls: { certificates: [{ cert: ${cert}, key: ${key} }] }
     backends: [${list}]
   relay:
     listen: ["127.0.0.1:0"]
@@ -38,13 +43,14 @@ interface StartedEvent {
 }
 
 /** Reads the line that tells where the services listen. */
-export function parseStarted(line: string): { http: string; tcp: string } {
+export function parseStarted(line: string): Required<Running['listeners']> {
   const event: StartedEvent = JSON.parse(line)
   const http = event.listeners?.['web']?.[0]
+  const https = event.listeners?.['secure']?.[0]
   const tcp = event.listeners?.['relay']?.[0]
-  if (event.event !== 'started' || http === undefined || tcp === undefined)
+  if (event.event !== 'started' || http === undefined || https === undefined || tcp === undefined)
     throw new Error(`evenkeel's first line does not tell its listeners: ${line}`)
-  return { http, tcp }
+  return { http, https, tcp }
 }
 
 /** Starts evenkeel with a configuration; answers with its first line too. */
@@ -70,7 +76,7 @@ export const evenkeel: Peer = {
   },
   without: () => undefined,
   async start(setup) {
-    const { process: started, line } = await startEvenkeel(setup, configOf(setup.backends))
+    const { process: started, line } = await startEvenkeel(setup, configOf(setup.backends, setup.certificate))
     return { process: started, listeners: parseStarted(line) }
   },
 }

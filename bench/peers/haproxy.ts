@@ -3,18 +3,36 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { freePorts, untilListening } from '../net.ts'
 import { BALANCER_CORE } from '../processes.ts'
+import type { Listener } from '../scenarios.ts'
 import type { Peer } from './contract.ts'
 import { findProgram } from './installed.ts'
+
+type Ports = Readonly<Record<Listener, number>>
 
 const LOG_FORMAT =
   `'{"time":"%Ts.%ms","client":"%[src]","method":"%HM","target":"%[capture.req.uri,json(utf8s)]",` +
   `"host":"%[var(txn.host),json(utf8s)]","status":%ST,"bytes":%B,"ms":%Ta,"backend":"%s","id":"%ID"}'`
 
-const configOf = (http: number, tcp: number, backends: readonly number[]): string => {
+const frontendOf = (name: string, bind: string, scheme: string): string => `frontend ${name}
+  mode http
+  bind ${bind} backlog 4096
+  log-format ${LOG_FORMAT}
+  unique-id-format %{+X}o%ci:%cp_%fi:%fp_%Ts_%rt:%pid
+  unique-id-header X-Request-Id
+  option forwardfor
+  http-request set-var(txn.host) req.hdr(host)
+  http-request set-header X-Forwarded-Proto ${scheme}
+  http-request set-header X-Forwarded-Host %[var(txn.host)]
+  http-request set-header X-Forwarded-Port %[dst_port]
+  http-request add-header Via "1.1 haproxy"
+  default_backend web`
+
+const configOf = (ports: Ports, bundle: string, backends: readonly number[]): string => {
   const servers = backends.map((port, i) => `  server b${i} 127.0.0.1:${port} check inter 2s`).join('\n')
   return `global
   nbthread 1
   maxconn 8000
+  ssl-default-bind-options ssl-min-ver TLSv1.2
   log stdout format raw local0 info
 defaults
   log global
@@ -24,26 +42,15 @@ defaults
   timeout http-keep-alive 300s
   timeout http-request 10s
   balance roundrobin
-frontend web
-  mode http
-  bind 127.0.0.1:${http} backlog 4096
-  log-format ${LOG_FORMAT}
-  unique-id-format %{+X}o%ci:%cp_%fi:%fp_%Ts_%rt:%pid
-  unique-id-header X-Request-Id
-  option forwardfor
-  http-request set-var(txn.host) req.hdr(host)
-  http-request set-header X-Forwarded-Proto http
-  http-request set-header X-Forwarded-Host %[var(txn.host)]
-  http-request set-header X-Forwarded-Port %[dst_port]
-  http-request add-header Via "1.1 haproxy"
-  default_backend web
+${frontendOf('web', `127.0.0.1:${ports.http}`, 'http')}
+${frontendOf('secure', `127.0.0.1:${ports.https} ssl crt ${bundle} alpn h2,http/1.1`, 'https')}
 backend web
   mode http
   http-reuse always
 ${servers}
 frontend relay
   mode tcp
-  bind 127.0.0.1:${tcp} backlog 4096
+  bind 127.0.0.1:${ports.tcp} backlog 4096
   log-format '{"time":"%Ts.%ms","client":"%[src]","bytes":%B,"ms":%Tt,"backend":"%s"}'
   default_backend relay
 backend relay
@@ -56,13 +63,14 @@ export const haproxy: Peer = {
   name: 'haproxy',
   find: () => findProgram('haproxy', ['-v'], /version ([^\s]+)/),
   without: () => undefined,
-  async start({ processes, folder, backends, signal }) {
-    const [http = 0, tcp = 0] = await freePorts(2)
+  async start({ processes, folder, backends, certificate, signal }) {
+    const [http = 0, https = 0, tcp = 0] = await freePorts(3)
     const config = join(folder, 'haproxy.cfg')
-    writeFileSync(config, configOf(http, tcp, backends))
+    writeFileSync(config, configOf({ http, https, tcp }, certificate.bundle, backends))
     // its log goes to stdout, which is /dev/null: the cheapest target that it has
     const process = await processes.start('haproxy', 'haproxy', ['-db', '-f', config], { core: BALANCER_CORE })
-    await untilListening(process, [http, tcp], signal)
-    return { process, listeners: { http: `127.0.0.1:${http}`, tcp: `127.0.0.1:${tcp}` } }
+    await untilListening(process, [http, https, tcp], signal)
+    const at = (port: number) => `127.0.0.1:${port}`
+    return { process, listeners: { http: at(http), https: at(https), tcp: at(tcp) } }
   },
 }

@@ -17,7 +17,10 @@ export const httpProxy: Peer = {
       return { missing: 'the package http-proxy-legacy is not installed' }
     }
   },
-  without: (listener) => (listener === 'tcp' ? 'it has no TCP relay' : undefined),
+  without: (listener) => {
+    if (listener === 'tcp') return 'it has no TCP relay'
+    return listener === 'https' ? 'it is measured without TLS only' : undefined
+  },
   async start({ processes, backends, signal }) {
     const args = ['--no-deprecation', SERVER, ...backends.map(String)]
     const started = await processes.start('http-proxy', process.execPath, args, { core: BALANCER_CORE, stdout: 'pipe' })

@@ -5,6 +5,6 @@ import { haproxy } from './haproxy.ts'
 import { httpProxy } from './http-proxy.ts'
 import { nginx } from './nginx.ts'
 
-export type { Peer, Running } from './contract.ts'
+export type { Certificate, Peer, Running } from './contract.ts'
 export const SUBJECT: Peer = evenkeel
 export const PEERS: readonly Peer[] = [haproxy, nginx, httpProxy]

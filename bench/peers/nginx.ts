@@ -4,12 +4,17 @@ import { join } from 'node:path'
 import { nginxFolders, nginxPreamble } from '../backends.ts'
 import { freePorts, untilListening } from '../net.ts'
 import { BALANCER_CORE } from '../processes.ts'
-import type { Peer } from './contract.ts'
+import type { Certificate, Peer } from './contract.ts'
 import { findProgram } from './installed.ts'
 
 const STREAM_MODULE = '/usr/lib/nginx/modules/ngx_stream_module.so' // Debian's place for it
 
-const httpOf = (folder: string, port: number, backends: readonly number[]): string => `http {
+const httpOf = (
+  folder: string,
+  [http, https]: readonly [number, number],
+  { cert, key }: Certificate,
+  backends: readonly number[],
+): string => `http {
 ${nginxFolders(folder)}
   log_format line escape=json '{"time":"$time_iso8601","client":"$remote_addr","method":"$request_method",'
     '"target":"$request_uri","host":"$http_host","status":$status,"bytes":$body_bytes_sent,"ms":$request_time,'
@@ -25,7 +30,12 @@ ${backends.map((backend) => `    server 127.0.0.1:${backend};`).join('\n')}
     keepalive_timeout 300s;
   }
   server {
-    listen 127.0.0.1:${port} backlog=4096;
+    listen 127.0.0.1:${http} backlog=4096;
+    listen 127.0.0.1:${https} ssl http2 backlog=4096;
+    ssl_certificate ${cert};
+    ssl_certificate_key ${key};
+    ssl_protocols TLSv1.2 TLSv1.3;
+    ssl_session_cache shared:sessions:10m;
     location / {
       proxy_pass http://web;
       proxy_http_version 1.1;
@@ -67,8 +77,8 @@ export const nginx: Peer = {
     listener === 'tcp' && !existsSync(STREAM_MODULE)
       ? 'its stream module is not installed (Debian: libnginx-mod-stream)'
       : undefined,
-  async start({ processes, folder, backends, signal }) {
-    const [http = 0, tcp = 0] = await freePorts(2)
+  async start({ processes, folder, backends, certificate, signal }) {
+    const [http = 0, https = 0, tcp = 0] = await freePorts(3)
     const relays = existsSync(STREAM_MODULE)
     const config = join(folder, 'nginx.conf')
     writeFileSync(
@@ -76,13 +86,13 @@ export const nginx: Peer = {
       [
         relays ? `load_module ${STREAM_MODULE};\n` : '',
         nginxPreamble(folder),
-        httpOf(folder, http, backends),
+        httpOf(folder, [http, https], certificate, backends),
         relays ? streamOf(tcp, backends) : '',
       ].join(''),
     )
     const process = await processes.start('nginx', 'nginx', ['-p', folder, '-c', config], { core: BALANCER_CORE })
-    await untilListening(process, relays ? [http, tcp] : [http], signal)
-    const listeners = { http: `127.0.0.1:${http}` }
+    await untilListening(process, relays ? [http, https, tcp] : [http, https], signal)
+    const listeners = { http: `127.0.0.1:${http}`, https: `127.0.0.1:${https}` }
     return { process, listeners: relays ? { ...listeners, tcp: `127.0.0.1:${tcp}` } : listeners }
   },
 }

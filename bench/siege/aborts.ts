@@ -28,7 +28,10 @@ function pour(response: ServerResponse): void {
 
 function serve(request: IncomingMessage, response: ServerResponse): void {
   const flow = flows.get(request.url ?? '')
-  if (flow === undefined) return void response.end('unknown')
+  if (flow === undefined) {
+    request.on('error', () => undefined) // a client that was ended in the middle of its body
+    return void request.resume().on('end', () => response.end('swallowed'))
+  }
   request.on('error', () => undefined)
   request.socket.once('close', () => flow.ended.resolve(performance.now()))
   request.once('data', () => flow.began.resolve(undefined))
@@ -36,7 +39,7 @@ function serve(request: IncomingMessage, response: ServerResponse): void {
   else pour(response)
 }
 
-/** The backend that all aborts go to. */
+/** The backend that all aborts go to; other bodies it reads to their end. */
 export async function startSink(): Promise<{ server: Server; port: number }> {
   const server = createServer(serve).listen(0, '127.0.0.1')
   await once(server, 'listening')

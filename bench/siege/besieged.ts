@@ -50,7 +50,7 @@ export async function besieged(
   note('waiting for it to come to rest')
   const after = await target.settled(before, signal)
   if (seconds !== undefined) quiet.push(await ask(siege, QUIET_S))
-  const allowed = before.memory * MEMORY_SHARE + MEMORY_SPARE
+  const allowed = Math.max(before.memory, target.restMemory) * MEMORY_SHARE + MEMORY_SPARE
   const memory = `${mib(before.memory)}, ${mib(most)}, ${mib(after.memory)}`
   return [
     ...own,

@@ -49,6 +49,7 @@ export async function warmUp(siege: Siege): Promise<Finding[]> {
   const cold = await target.atRest(signal)
   await attack(siege)
   const warm = await target.settled(cold, signal)
+  target.restMemory = warm.memory
   const [first, then] = [cold, warm].map(({ memory }) => `${Math.round(memory / 2 ** 20)} MiB`)
   return [told(`memory before and after a first wave of ${siege.connections} slow heads`, `${first}, ${then}`)]
 }

@@ -6,14 +6,15 @@ import { findProgram } from '../peers/installed.ts'
 import { LOAD_CORE } from '../processes.ts'
 import { besieged } from './besieged.ts'
 import { type Attack, type Finding, promised, type Siege } from './contract.ts'
-
-const PER_SECOND = 250
+import type { Service } from './target.ts'
 
 interface Mode {
   readonly name: string
   readonly about: string
+  readonly service: Service
   readonly path: string
   readonly clients: number
+  readonly perSecond: number
   readonly args: readonly string[]
   /** What the balancer counts them as when it ends them. */
   readonly reason: string
@@ -25,8 +26,10 @@ const MODES: readonly Mode[] = [
   {
     name: 'slowloris',
     about: 'slowhttptest -H: a field every 5 s, ended by timeouts.head',
+    service: 'web',
     path: '/1k',
     clients: 1000,
+    perSecond: 250,
     args: ['-H', '-i', '5'],
     reason: 'refused',
     seconds: 20,
@@ -34,8 +37,10 @@ const MODES: readonly Mode[] = [
   {
     name: 'slow-body',
     about: 'slowhttptest -B: 10 bytes of a body every 5 s, ended by limits.bodyRate',
-    path: '/1k',
+    service: 'sink',
+    path: '/swallow', // whose backend waits for the whole body
     clients: 1000,
+    perSecond: 250,
     args: ['-B', '-i', '5', '-s', '8192', '-x', '10'],
     reason: 'limit-body-rate',
     seconds: 45,
@@ -44,8 +49,10 @@ const MODES: readonly Mode[] = [
     name: 'slow-read',
     about:
       'slowhttptest -X: answers of 10 MiB read 32 bytes every 5 s, ended by timeouts.body: 30 to 60 s without progress',
+    service: 'web',
     path: '/1m',
     clients: 200, // each holds up to 4 MiB of the kernel's memory for TCP, which all programs share
+    perSecond: 50, // and is filled at full speed first: more at a time would be a load test
     args: ['-X', '-n', '5', '-z', '32', '-w', '512', '-y', '1024', '-k', '10'],
     reason: 'client-timeout',
     seconds: 75,
@@ -53,10 +60,11 @@ const MODES: readonly Mode[] = [
 ]
 
 async function attack({ processes, target, signal }: Siege, mode: Mode): Promise<Finding[]> {
-  const args = [...mode.args, '-c', mode.clients, '-r', PER_SECOND, '-l', mode.seconds, '-p', 3, '-u'].map(String)
-  const url = `http://${target.web}${mode.path}`
-  const before = await target.errors(mode.reason)
-  const tool = await processes.start('slowhttptest', 'slowhttptest', [...args, url], {
+  const args = [...mode.args, '-c', mode.clients, '-r', mode.perSecond, '-l', mode.seconds, '-p', 3, '-u'].map(String)
+  const url = `http://${target[mode.service]}${mode.path}`
+  const before = await target.errors(mode.service, mode.reason)
+  // it polls without a pause: it gets what the normal client and the backends on its core leave
+  const tool = await processes.start('slowhttptest', 'chrt', ['-i', '0', 'slowhttptest', ...args, url], {
     core: LOAD_CORE,
     stdout: 'pipe',
   })
@@ -68,7 +76,7 @@ async function attack({ processes, target, signal }: Siege, mode: Mode): Promise
     const plain = stripVTControlCharacters(output)
     if (!plain.includes('Test ended')) throw new Error(`slowhttptest failed: ${plain.trim()} ${tool.complaint()}`)
     // not what the tool says is open: it does not see the end of a connection whose bytes it has not read
-    const ended = (await target.errors(mode.reason)) - before
+    const ended = (await target.errors(mode.service, mode.reason)) - before
     const away = plain.match(/service available:\s+NO/g)?.length ?? 0
     return [
       promised(`ended within ${mode.seconds} s`, `${ended} of ${mode.clients}`, 'all', ended >= mode.clients),

@@ -25,6 +25,8 @@ virtualServices:
     backends: ["127.0.0.1:${sink}"]
 `
 
+export type Service = 'web' | 'sink'
+
 /** What must be after an attack as it was before. */
 export interface Vitals {
   readonly descriptors: number
@@ -49,6 +51,8 @@ export class Target {
   readonly web: string
   /** Service in front of the backend whose port was given. */
   readonly sink: string
+  /** Bytes of memory once it rested after a first wave: a runtime keeps some of what it took once. */
+  restMemory = 0
   readonly #admin: string
   constructor(process: Started, line: string) {
     const { admin, listeners }: { admin?: string; listeners?: Record<string, string[]> } = JSON.parse(line)
@@ -62,9 +66,12 @@ export class Target {
     return fetchText(this.#admin, '/metrics')
   }
 
-  /** How often the web service counted a reason. */
-  async errors(reason: string): Promise<number> {
-    const pattern = new RegExp(`^evenkeel_request_errors_total\\{service="web",reason="${reason}"\\} (\\d+)$`, 'm')
+  /** How often a service counted a reason. */
+  async errors(service: Service, reason: string): Promise<number> {
+    const pattern = new RegExp(
+      `^evenkeel_request_errors_total\\{service="${service}",reason="${reason}"\\} (\\d+)$`,
+      'm',
+    )
     return Number(pattern.exec(await this.metrics())?.[1] ?? 0)
   }
 

@@ -22,7 +22,9 @@ export {
   type Name,
   type TcpHandle,
   type TcpHandles,
+  type TlsHandle,
   tcpHandles,
+  tlsHandleOf,
   UV_EOF,
   type WriteRequest,
 } from './tcp-handle.ts'

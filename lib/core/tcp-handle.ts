@@ -1,5 +1,5 @@
 /**
- * libuv's TCP handle as node has it, which node does not document: the only file that reaches for it. `tcpHandles` tells whether
+ * libuv's TCP handle as node has it, and that of a TLS socket, which node does not document: the only file that reaches for it. `tcpHandles` tells whether
  * this runtime has what is needed, tried at load; where not, or with EVENKEEL_WIRES=socket, sockets do the work.
  *
  * Why: `net.Socket` costs about 4 KiB per connection, and a tick of stream machinery per connect, write and end.
@@ -26,6 +26,12 @@ export interface TcpHandle {
   close(done?: () => void): void
   unref(): void
   reset(done?: () => void): number
+}
+/** What reads and writes below a TLS socket. */
+export interface TlsHandle
+  extends Pick<TcpHandle, 'useUserBuffer' | 'readStart' | 'readStop' | 'writeBuffer' | 'shutdown'> {
+  onread: () => undefined
+  onerror: (error: Error) => void
 }
 /** An address and its port. */
 export interface Name {
@@ -84,6 +90,14 @@ function load(): TcpHandles | null {
 }
 
 export const tcpHandles = process.env['EVENKEEL_WIRES'] === 'socket' ? null : load()
+
+/** The handle of a TLS socket that is open; null where it is not what we know. */
+export function tlsHandleOf(socket: object): TlsHandle | null {
+  const handle: unknown = Reflect.get(socket, '_handle')
+  if (typeof handle !== 'object' || handle === null) return null
+  const methods = ['useUserBuffer', 'readStart', 'readStop', 'writeBuffer', 'shutdown']
+  return methods.every((name) => typeof Reflect.get(handle, name) === 'function') ? (handle as TlsHandle) : null
+}
 
 /** What libuv reads at the end of what the peer sends. */
 export const UV_EOF = -4095

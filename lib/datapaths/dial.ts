@@ -4,6 +4,7 @@ import { codeOf, Deadline, type DeadlineOwner, type DeadlineWheel, nowMs } from 
 import type { Backend, Security } from '../pool/index.ts'
 import { connectHandle, handleWires } from './handle-wire.ts'
 import { SocketWire } from './socket-wire.ts'
+import { secureWire } from './tls-wire.ts'
 import { idleSink, type Wire } from './wire.ts'
 
 /** `code`: '' on success, `ETIMEDOUT` when the time was up, else the system's code. */
@@ -65,7 +66,7 @@ function connectSecure({ host, port }: Backend, security: Security, done: Dialle
     const socket = security.wrap(raw, host, port)
     socket.once('error', failed)
     socket.once('secureConnect', () => {
-      const wire = new SocketWire(socket, raw)
+      const wire = secureWire(socket, raw, '')
       wire.sink = idleSink
       socket.off('error', failed)
       raw.off('error', failed)

@@ -11,6 +11,7 @@ import type { ProxyAcceptor } from './proxy-protocol/acceptor.ts'
 import type { ProxyHeader } from './proxy-protocol/header.ts'
 import { introduce } from './proxy-protocol/introduced-wire.ts'
 import { SocketWire } from './socket-wire.ts'
+import { secureWire } from './tls-wire.ts'
 import type { Wire } from './wire.ts'
 
 const NOTHING = Buffer.alloc(0)
@@ -116,7 +117,7 @@ export class Listener implements Taker {
     const handshake = new Handshake(raw, tls, { cell: serviceCell, wheel }, (socket, client) => {
       this.#handshakes.delete(handshake)
       if (socket === null) return ticket.end()
-      const wire = new SocketWire(socket, raw, client?.fields)
+      const wire = secureWire(socket, raw, client?.fields ?? '')
       if (client !== null && client.refusal !== null) {
         ticket.end()
         // An answer in HTTP/1.1 is no answer in another protocol.

@@ -1,8 +1,9 @@
 /** A wire on a documented node socket: for TLS, and for runtimes without the handles of handle-wire.ts. */
-import { isIP, type Socket } from 'node:net'
+import type { Socket } from 'node:net'
 import { TLSSocket } from 'node:tls'
 import { codeOf } from '../core/index.ts'
 import type { Outbox } from './outbox.ts'
+import { certificateCovers, cutSecure, protocolOf, serverNameOf } from './tls-socket.ts'
 import { idleSink, type Wire, type WireSink } from './wire.ts'
 
 export class SocketWire implements Wire {
@@ -49,18 +50,15 @@ export class SocketWire implements Wire {
   }
 
   get serverName(): string {
-    return (this.#socket instanceof TLSSocket && this.#socket.servername) || ''
+    return this.#socket instanceof TLSSocket ? serverNameOf(this.#socket) : ''
   }
 
   get protocol(): string {
-    return (this.#socket instanceof TLSSocket && this.#socket.alpnProtocol) || ''
+    return this.#socket instanceof TLSSocket ? protocolOf(this.#socket) : ''
   }
 
   covers(authority: string): boolean {
-    const certificate = this.#socket instanceof TLSSocket ? this.#socket.getX509Certificate() : undefined
-    if (certificate === undefined) return true
-    const host = authority.replace(/:\d*$/, '').replace(/^\[|\]$/g, '')
-    return (isIP(host) === 0 ? certificate.checkHost(host) : certificate.checkIP(host)) !== undefined
+    return !(this.#socket instanceof TLSSocket) || certificateCovers(this.#socket, authority)
   }
 
   get pending(): boolean {
@@ -140,16 +138,13 @@ export class SocketWire implements Wire {
     this.#closed = true
     this.sink = idleSink
     if (this.#raw === this.#socket) this.#cut()
-    // Never inside of a callback of TLS: it crashes when the handle below it is closed meanwhile (seen with node 24.21).
     else setImmediate(() => this.#cut())
   }
 
   #cut(): void {
     const { writableEnded, writableFinished, writableLength } = this.#socket
-    // Everything is with the kernel and the end follows it: nothing is cut. A reset would fail, and leave the handle open for good.
-    const shutting = writableEnded && !writableFinished && writableLength === 0
-    if (!shutting) this.#raw.resetAndDestroy()
-    this.#socket.destroy()
+    // Everything is with the kernel and the end follows it: nothing is cut.
+    cutSecure(this.#socket, this.#raw, writableEnded && !writableFinished && writableLength === 0)
   }
 
   #fail(code: string): void {

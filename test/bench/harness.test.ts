@@ -11,9 +11,9 @@ t.test("the line that evenkeel starts with tells its services' addresses", async
   const line = JSON.stringify({
     event: 'started',
     admin: '127.0.0.1:1',
-    listeners: { web: ['127.0.0.1:2'], relay: ['127.0.0.1:3'] },
+    listeners: { web: ['127.0.0.1:2'], secure: ['127.0.0.1:4'], relay: ['127.0.0.1:3'] },
   })
-  t.strictSame(parseStarted(line), { http: '127.0.0.1:2', tcp: '127.0.0.1:3' })
+  t.strictSame(parseStarted(line), { http: '127.0.0.1:2', https: '127.0.0.1:4', tcp: '127.0.0.1:3' })
   t.throws(() => parseStarted('{"event":"started","listeners":{"web":[]}}'), /does not tell its listeners/)
   t.throws(() => parseStarted('listening'), SyntaxError)
 })

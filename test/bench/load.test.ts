@@ -1,6 +1,6 @@
 /** Reading what wrk measured. */
 import t from 'tap'
-import { parseLoad, problemsOf } from '../../bench/load.ts'
+import { parseH2load, parseLoad, problemsOf } from '../../bench/load.ts'
 
 const OUTPUT = `Running 1s test @ http://127.0.0.1:39411/1k
   1 threads and 64 connections
@@ -36,4 +36,17 @@ t.test('each kind of error makes a run invalid and is named', async (t) => {
 
 t.test('a run without a single request is invalid', async (t) => {
   t.strictSame(problemsOf(parseLoad(OUTPUT.replace('"requests":64531', '"requests":0'))), ['no request completed'])
+})
+
+const H2LOAD = `finished in 2.00s, 3.50 req/s, 12.34KB/s
+requests: 7 total, 9 started, 7 done, 5 succeeded, 2 failed, 1 errored, 0 timeout
+status codes: 5 2xx, 0 3xx, 0 4xx, 1 5xx
+traffic: 24.68KB (25274) total, 345B (345) headers (space savings 90.00%), 20.00KB (20480) data
+`
+
+t.test("h2load's report is read, and its times from its log", async (t) => {
+  const load = parseH2load(H2LOAD, '1700000000000000\t200\t900\n1700000000001000\t200\t1100\n')
+  t.match(load, { requests: 5, seconds: 2, bytes: 25_274, p50Ms: 1 })
+  t.strictSame(problemsOf(load), ['1 read errors', '1 answers with an error status'])
+  t.throws(() => parseH2load('unable to connect\n', ''), /h2load did not tell .*unable to connect/)
 })

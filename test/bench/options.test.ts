@@ -12,7 +12,7 @@ const names = (items: readonly { name: string }[]) => items.map((item) => item.n
 t.test('without options everything is measured in seven rounds of two seconds', async (t) => {
   const options = parsed()
   t.match(options, { rounds: 7, seconds: 2, warmup: 2, memory: false })
-  t.equal(names(options.scenarios), 'http-1k,http-browser,http-close,http-1m,tcp')
+  t.equal(names(options.scenarios), 'http-1k,http-browser,http-close,http-1m,tcp,https-1k,tls-full,tls-resumed,http2')
   t.equal(names(options.peers), 'haproxy,nginx,http-proxy')
 })
 

@@ -46,10 +46,13 @@ const accepted = KINDS['an accepted handle'] as Kind
 const dialled = KINDS['a dialled handle'] as Kind
 const socket = KINDS['a socket'] as Kind
 const tls = KINDS['a TLS socket'] as Kind
+const tlsHandle = KINDS['a TLS handle'] as Kind
 const JOINED: Readonly<Record<string, readonly [front: Kind, back: Kind, bulk: number]>> = {
   'handle to handle': [accepted, dialled, 64 * MIB],
   'socket to socket': [socket, socket, 16 * MIB],
   'TLS to handle': [tls, dialled, 16 * MIB],
+  'TLS handle to handle': [tlsHandle, dialled, 16 * MIB],
+  'TLS handle to TLS handle': [tlsHandle, tlsHandle, 16 * MIB],
   'handle to socket': [accepted, socket, 16 * MIB],
 }
 

@@ -3,7 +3,7 @@ import type { Socket } from 'node:net'
 import t, { type Test } from 'tap'
 import type { Wire } from '../../lib/datapaths/wire.ts'
 import { eventually } from '../support/eventually.ts'
-import { KINDS, type Kind, MIB, pattern, Recorder, readAll, settle, sha, tls } from './fixtures/wires.ts'
+import { KINDS, type Kind, MIB, pattern, Recorder, readAll, settle, sha, TLS_MAKES, tls } from './fixtures/wires.ts'
 
 /** The other end of this socket is gone: it saw an end or an error. */
 const closed = (socket: Socket): Promise<boolean> =>
@@ -256,16 +256,14 @@ function breaking(t: Test, kind: Kind): void {
   })
 }
 
-for (const how of ['reset', 'destroy', 'end'] as const)
-  t.test(
-    `a TLS wire that is given a ${how} inside of its handshake's last callback ends, and the process lives`,
-    async (t) => {
-      const { peer } = await tls(t, (wire) => wire[how]())
+for (const [name, make] of Object.entries(TLS_MAKES))
+  for (const how of ['reset', 'destroy', 'end'] as const)
+    t.test(`${name} that is given a ${how} in its handshake's last callback ends, and the process lives`, async (t) => {
+      const { peer } = await tls(t, make, (wire) => wire[how]())
       peer.resume()
       await closed(peer)
       t.pass('ended')
-    },
-  )
+    })
 
 for (const [name, kind] of Object.entries(KINDS))
   t.test(name, (t) => {

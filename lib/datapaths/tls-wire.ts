@@ -1,0 +1,260 @@
+/**
+ * A wire on the native handle of a TLS socket: node's own socket makes the handshake and ends the connection, what flows in between
+ * goes past its streams (docs/performance.md). Where the runtime has no such handle, wires are plain sockets (socket-wire.ts).
+ */
+import type { Socket } from 'node:net'
+import type { TLSSocket } from 'node:tls'
+import { getSystemErrorName } from 'node:util'
+import {
+  codeOf,
+  type TcpHandles,
+  type TlsHandle,
+  tcpHandles,
+  tlsHandleOf,
+  UV_EOF,
+  type WriteRequest,
+} from '../core/index.ts'
+import { type Outbox, readBuffer } from './outbox.ts'
+import { SocketWire } from './socket-wire.ts'
+import { certificateCovers, cutSecure, protocolOf, serverNameOf } from './tls-socket.ts'
+import { idleSink, type Wire, type WireSink } from './wire.ts'
+
+const HIGH_WATER = 64 * 1024 // beyond so much the writer is asked to wait
+
+const state = tcpHandles?.stream.streamBaseState ?? new Int32Array(8)
+const READ = tcpHandles?.stream.kReadBytesOrError ?? 0
+
+interface WireHandle extends TlsHandle {
+  wire: TlsWire | null
+}
+interface WireWrite extends WriteRequest {
+  wire: TlsWire | null
+}
+
+function onRead(this: WireHandle): undefined {
+  this.wire?.read(state[READ] as number)
+}
+
+function onError(this: WireHandle, error: Error): void {
+  this.wire?.fail(codeOf(error))
+}
+
+function onWritten(this: WireWrite, status: number): void {
+  const wire = this.wire
+  this.wire = null
+  wire?.written(status)
+}
+
+/** The wire of a TLS socket whose handshake has just ended, in the very call that tells so: nothing has been read since. */
+export function secureWire(socket: TLSSocket, raw: Socket, clientFields: string): Wire {
+  const handle = tcpHandles === null ? null : tlsHandleOf(socket)
+  return handle === null ? new SocketWire(socket, raw, clientFields) : new TlsWire(socket, raw, handle, clientFields)
+}
+
+class TlsWire implements Wire {
+  sink: WireSink = idleSink
+  readonly owned = false // OpenSSL gives record after record, whoever still reads the one before
+  readonly settled = false // TLS has an end of its own to send
+  readonly remoteAddress: string
+  readonly remotePort: number
+  readonly localPort: number
+  readonly clientFields: string
+  readonly #socket: TLSSocket
+  readonly #raw: Socket
+  #handle: WireHandle | null
+  #paused = true
+  /** What came while nobody read: the rest of what the kernel gave, at most a record or two. */
+  #held: Buffer[] = []
+  /** The peer's end has come and the sink has not heard of it. */
+  #ended = false
+  /** Bytes of the write under way; 0: there is none. OpenSSL has them already, and the handle takes no other until they are gone. */
+  #inflight = 0
+  #sending = false
+  /** Bytes of `#waiting`. */
+  #queued = 0
+  #waiting: Uint8Array[] = []
+  #ending = false
+  #shutting = false
+
+  constructor(socket: TLSSocket, raw: Socket, bare: TlsHandle, clientFields: string) {
+    const handle = bare as WireHandle
+    this.#socket = socket
+    this.#raw = raw
+    this.#handle = handle
+    this.clientFields = clientFields
+    this.remoteAddress = raw.remoteAddress ?? ''
+    this.remotePort = raw.remotePort ?? 0
+    this.localPort = raw.localPort ?? 0
+    raw.setNoDelay(true)
+    const failed = (error: Error): void => this.fail(codeOf(error))
+    socket.on('error', failed)
+    raw.on('error', failed)
+    handle.wire = this
+    handle.onread = onRead
+    handle.onerror = onError
+    handle.useUserBuffer(readBuffer)
+    handle.readStop()
+  }
+
+  get localAddress(): string {
+    return this.#raw.localAddress ?? ''
+  }
+
+  get serverName(): string {
+    return serverNameOf(this.#socket)
+  }
+
+  get protocol(): string {
+    return protocolOf(this.#socket)
+  }
+
+  covers(authority: string): boolean {
+    return certificateCovers(this.#socket, authority)
+  }
+
+  get pending(): boolean {
+    return this.#inflight > 0
+  }
+
+  get queued(): number {
+    return this.#inflight + this.#queued
+  }
+
+  /** Called for each record that was read, and for the end. */
+  read(count: number): void {
+    if (count > 0) {
+      if (this.#paused || this.#held.length > 0) this.#held.push(Buffer.from(readBuffer.subarray(0, count)))
+      else this.sink.onBytes(readBuffer, count)
+    } else if (count === UV_EOF) {
+      this.#ended = true
+      this.#tellHeld()
+    } else if (count < 0) this.fail(getSystemErrorName(count))
+  }
+
+  pause(): void {
+    this.#paused = true
+    this.#handle?.readStop()
+  }
+
+  resume(): void {
+    if (this.#handle === null) return
+    this.#paused = false
+    this.#handle.readStart()
+    if (this.#held.length > 0 || this.#ended) process.nextTick(this.#tellHeld)
+  }
+
+  readonly #tellHeld = (): void => {
+    while (!this.#paused && this.#held.length > 0) {
+      const bytes = this.#held.shift() as Buffer
+      this.sink.onBytes(bytes, bytes.length)
+    }
+    if (this.#paused || !this.#ended || this.#handle === null) return
+    this.#ended = false
+    this.sink.onEnd()
+  }
+
+  writeText(text: string): boolean {
+    return this.#write(Buffer.from(text, 'latin1'), false)
+  }
+
+  writeOut(out: Outbox): boolean {
+    return this.#write(out.view(), true)
+  }
+
+  write(bytes: Buffer, start: number, end: number): boolean {
+    return this.#write(bytes.subarray(start, end), true)
+  }
+
+  writeOwned(bytes: Buffer, start: number, end: number): boolean {
+    const direct = this.#inflight === 0
+    return this.#write(bytes.subarray(start, end), false) && direct
+  }
+
+  /** @param lent the memory is the writer's again when this returns */
+  #write(bytes: Uint8Array, lent: boolean): boolean {
+    if (this.#handle === null || bytes.length === 0) return true
+    if (this.#inflight === 0) this.#send(bytes)
+    else {
+      this.#waiting.push(lent ? Buffer.from(bytes) : bytes)
+      this.#queued += bytes.length
+    }
+    return this.#inflight + this.#queued < HIGH_WATER
+  }
+
+  /** Nothing is under way. OpenSSL has read the bytes when this returns. */
+  #send(bytes: Uint8Array): void {
+    const req = new (tcpHandles as TcpHandles).stream.WriteWrap() as WireWrite
+    req.wire = this
+    req.oncomplete = onWritten
+    this.#inflight = bytes.length
+    this.#sending = true
+    const error = (this.#handle as WireHandle).writeBuffer(req, bytes)
+    this.#sending = false
+    if (error === 0) return
+    req.wire = null
+    this.#failLater(error)
+  }
+
+  /** The caller is in the middle of its own work. */
+  #failLater(error: number): void {
+    setImmediate(() => this.fail(getSystemErrorName(error)))
+  }
+
+  /** Everything of the last write is with the kernel, or it failed. */
+  written(status: number): void {
+    if (this.#handle === null) return
+    this.#inflight = 0
+    if (status < 0) return this.#sending ? this.#failLater(status) : this.fail(getSystemErrorName(status))
+    const [first] = this.#waiting
+    if (first !== undefined) {
+      const bytes = this.#waiting.length === 1 ? first : Buffer.concat(this.#waiting)
+      this.#waiting = []
+      this.#queued = 0
+      return this.#send(bytes)
+    }
+    if (this.#ending) this.end()
+    this.sink.onDrain()
+  }
+
+  end(): void {
+    const handle = this.#handle
+    if (handle === null || this.#shutting) return
+    this.#ending = this.#inflight > 0
+    if (this.#ending) return
+    this.#shutting = true
+    const req = new (tcpHandles as TcpHandles).stream.ShutdownWrap()
+    req.oncomplete = () => {} // a failure shows as a read or write error
+    handle.shutdown(req)
+  }
+
+  bulk(): void {}
+
+  destroy(): void {
+    if (this.#detach()) this.#socket.destroy()
+  }
+
+  reset(): void {
+    if (!this.#detach()) return
+    // Everything is with the kernel and the end follows it: nothing is cut. A reset would fail, and leave the handle open for good.
+    const shutting = this.#shutting
+    setImmediate(() => cutSecure(this.#socket, this.#raw, shutting))
+  }
+
+  #detach(): boolean {
+    const handle = this.#handle
+    if (handle === null) return false
+    this.#handle = null
+    handle.wire = null
+    this.sink = idleSink
+    this.#held = []
+    this.#waiting = []
+    return true
+  }
+
+  fail(code: string): void {
+    if (this.#handle === null) return
+    const sink = this.sink
+    this.destroy()
+    sink.onClose(code)
+  }
+}
