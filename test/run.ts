@@ -1,13 +1,14 @@
 /**
- * Runs the tests: `node test/run.ts [files…]`, all by default, two files at a time. Each file is a program of its own that
+ * Runs the tests: `node test/run.ts [files…]`, all by default, one more file at a time than there are cores. Each file is a program of its own that
  * prints TAP; what failed and what was skipped is shown with its reason, and one closing line counts it all.
  * With EVENKEEL_NO_SKIPS=1 a test that was skipped for a missing package or right (`needs …`) counts as a failure.
  */
 import { spawn } from 'node:child_process'
 import { globSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
 import { fileURLToPath } from 'node:url'
 
-const AT_ONCE = 2
+const AT_ONCE = availableParallelism() + 1 // each waits for something now and then
 const FILE_MS = 180_000 // the slowest takes a tenth of it on two quiet cores
 const NO_SKIPS = process.env['EVENKEEL_NO_SKIPS'] === '1'
 // The same code is loaded by every file: without the cache a fifth of the time goes into that.

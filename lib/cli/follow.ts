@@ -73,10 +73,12 @@ function endOf(view: OperationsView, id: number): Ending | null {
 /** `12 of 200 flows left, the oldest 3m12s old, about 40s to go, cut in 4m58s` */
 export function progress({ drain, flows }: OperationsView): string {
   if (drain === null) return ''
+  // without flows it goes on for bound clients alone
+  if (flows === 0) return `0 of ${drain.initial} flows left, bound clients may come back for ${compact(drain.leftMs)}`
   const oldest = drain.oldestMs === null ? '' : `, the oldest ${compact(drain.oldestMs)} old`
   const guess = Date.parse(drain.estimatedEnd) < Date.parse(drain.deadline)
   const togo = Date.parse(drain.estimatedEnd) - (Date.parse(drain.deadline) - drain.leftMs)
-  const about = guess && flows > 0 ? `, about ${compact(Math.max(0, togo))} to go` : ''
+  const about = guess ? `, about ${compact(Math.max(0, togo))} to go` : ''
   return `${flows} of ${Math.max(drain.initial, flows)} flows left${oldest}${about}, cut in ${compact(drain.leftMs)}`
 }
 

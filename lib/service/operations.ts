@@ -28,6 +28,8 @@ export interface Circumstances {
   readonly flows: number
   /** ms until a drain's deadline. */
   readonly leftMs: number
+  /** Clients are bound to it: a drain without flows waits for those that come back. */
+  readonly binds: boolean
   /** Flows that were cut just now; null: none could be. */
   readonly cut: number | null
 }
@@ -72,10 +74,14 @@ function standingAfter(from: Standing, verb: Verb): Standing | null {
 }
 
 /** The sentence of a standing, as `query` shows it. */
-export function describe({ operations, control }: Standing, { flows, leftMs, cut }: Circumstances): string {
+export function describe({ operations, control }: Standing, { flows, leftMs, binds, cut }: Circumstances): string {
   const suspended = control === 'suspended' ? '; control is suspended' : ''
   const ended = cut === null ? '' : `, ${count(cut)} cut`
-  const left = operations === 'draining' ? `, ${count(flows)} left, cut in ${seconds(leftMs)} at the latest` : ''
+  const until =
+    binds && flows === 0
+      ? `bound clients may come back for ${seconds(leftMs)}`
+      : `cut in ${seconds(leftMs)} at the latest`
+  const left = operations === 'draining' ? `, ${count(flows)} left, ${until}` : ''
   return `${operations}${left}${ended}${suspended}`
 }
 

@@ -256,6 +256,6 @@ export class Subject {
   #circumstances(cut: number | null): Circumstances {
     const { hands, clock } = this.#options
     const leftMs = (this.#drain?.deadline ?? 0) - clock.wall()
-    return { flows: hands.flows(), leftMs, cut }
+    return { flows: hands.flows(), leftMs, binds: hands.binds, cut }
   }
 }

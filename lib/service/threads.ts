@@ -211,7 +211,7 @@ export class Threads {
         reject(new BalancerError('THREAD_DIED', `data thread ${thread} died at its start: ${why}`))
         slot.drained?.()
         for (const reply of [...slot.asked.values()]) reply(NO_REPLY)
-        this.#options.board.reclaim(thread)
+        if (!this.#stopping) this.#options.board.reclaim(thread)
         // One that never listened is the business of who started it.
         if (listening && !this.#stopping) this.#replace(slot, why)
       })

@@ -4,7 +4,6 @@ import { isIPv6, SocketAddress } from 'node:net'
 import { messageOf } from '../core/index.ts'
 import { createServerContext } from './context.ts'
 import { type Block, readBlocks, readPassphrase, refuse } from './pem.ts'
-import { readPkcs12 } from './pkcs12.ts'
 
 /** Plain data: it is posted to the data threads. */
 export interface Credentials {
@@ -58,7 +57,7 @@ export async function loadCredentials(files: CertificateFiles): Promise<Credenti
   const material =
     pfx === undefined
       ? await readPem(cert ?? '', keyPath ?? cert ?? '', passphrase)
-      : { file: pfx, keyFile: pfx, ...(await readPkcs12(pfx, passphrase ?? '')), warnings: [] }
+      : { file: pfx, keyFile: pfx, ...(await readPfx(pfx, passphrase ?? '')), warnings: [] }
   const { file, keyFile, chain, key } = material
   const [leaf] = chain
   if (leaf === undefined) throw refuse(`${file} holds no certificate`)
@@ -203,3 +202,6 @@ export function namesOf(leaf: X509Certificate): string[] {
 
 /** A distinguished name as node tells it. */
 export const oneLine = (name: string | undefined): string => (name ?? '').replaceAll('\n', ', ')
+
+/** Few need node-forge, and every thread would load it at its start. */
+const readPfx = async (file: string, passphrase: string) => (await import('./pkcs12.ts')).readPkcs12(file, passphrase)

@@ -5,7 +5,7 @@ import { isIP } from 'node:net'
 import { join } from 'node:path'
 import { BalancerError, isHostName, messageOf } from '../core/index.ts'
 import { writeAtomically } from './files.ts'
-import { makeAuthority, makeLeaf, type Signed } from './signing.ts'
+import type { Signed } from './signing.ts'
 
 export interface DevelopmentOptions {
   /** DNS names. Default: none. */
@@ -67,6 +67,7 @@ export async function ensureDevelopmentCertificate(
     throw new BalancerError('TLS_CERTIFICATE', `${leaf.cert === '' ? paths.key : paths.cert} is there and ${problem}`)
   try {
     await mkdir(dir, { recursive: true, mode: 0o700 })
+    const { makeAuthority, makeLeaf } = await import('./signing.ts') // few need node-forge, and loading it takes time
     const unfit = authorityProblem(authority, days)
     if (unfit !== null && replace === 'keep' && authority.cert !== '')
       throw new BalancerError('TLS_CERTIFICATE', `the authority ${paths.ca} can't sign: it ${unfit}`)

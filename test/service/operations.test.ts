@@ -58,7 +58,7 @@ const TABLE: Readonly<Record<Verb, Readonly<Record<string, readonly [to: string,
 /** As the one who carries the verb out knows them: flows are cut where something that took some is stopped. */
 function circumstances(from: Standing, to: Standing): Circumstances {
   const cuts = from.operations !== 'stopped' && to.operations === 'stopped'
-  return { flows: cuts ? 0 : 12, leftMs: 299_400, cut: cuts ? 12 : null }
+  return { flows: cuts ? 0 : 12, leftMs: 299_400, binds: false, cut: cuts ? 12 : null }
 }
 
 for (const verb of VERBS)
@@ -92,7 +92,7 @@ t.test('what query says after a verb stands in the answer of the verb', (t) => {
       const decision = decide(from, verb)
       if (decision.refused) continue
       const said = answer(decision, circumstances(from, decision.to))
-      const query = describe(decision.to, { flows: 12, leftMs: 299_400, cut: null })
+      const query = describe(decision.to, { flows: 12, leftMs: 299_400, binds: false, cut: null })
       for (const part of query.split('; ')) {
         const words = part.split(', ')
         t.ok(
@@ -118,8 +118,16 @@ t.test('control is never suspended while operations go on', (t) => {
 
 t.test('one flow is one flow', (t) => {
   t.equal(
-    describe({ operations: 'draining', control: 'active' }, { flows: 1, leftMs: 1, cut: null }),
+    describe({ operations: 'draining', control: 'active' }, { flows: 1, leftMs: 1, binds: false, cut: null }),
     'draining, 1 flow left, cut in 1 s at the latest',
+  )
+  t.end()
+})
+
+t.test('a drain without flows says that it waits for bound clients', (t) => {
+  t.equal(
+    describe({ operations: 'draining', control: 'active' }, { flows: 0, leftMs: 298_000, binds: true, cut: null }),
+    'draining, 0 flows left, bound clients may come back for 298 s',
   )
   t.end()
 })
