@@ -1,4 +1,6 @@
-/** What a client sends on one connection: frames in their order, held against RFC 9113 §3.4, §4 to §6 and §8.1. */
+/** What a peer sends on one connection: frames in their order, held against RFC 9113 §4 to §6. What header blocks mean is its heirs' business. */
+import type { DeadlineWheel } from '../../core/index.ts'
+import type { HeadLimits } from '../http/head.ts'
 import { Stash } from '../http/stash.ts'
 import {
   COMPRESSION_ERROR,
@@ -10,7 +12,7 @@ import {
   STREAM_CLOSED,
 } from './errors.ts'
 import { fieldBlock } from './field-block.ts'
-import { RESET_WEIGHT } from './frame-budget.ts'
+import type { FrameBudget } from './frame-budget.ts'
 import {
   ACK,
   BAD,
@@ -34,31 +36,70 @@ import {
   WINDOW_UPDATE,
 } from './frames.ts'
 import { HpackDecoder } from './hpack-decoder.ts'
+import type { Outbound } from './outbound.ts'
 import { FIRST_WINDOW } from './peer.ts'
-import { trailerLines } from './request-writer.ts'
-import type { H2Session } from './session.ts'
-import type { H2Stream } from './stream.ts'
 
 const PSEUDO_FIELDS = 5 // a request has at most
-const PREFACE = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n')
 const NOTHING = Buffer.alloc(0)
 const BLOCK_SLACK = 16 * 1024 // a block may be so much larger than the fields that it may mean: Huffman codes can be longer than bytes
 
-export class Inbound {
-  readonly #session: H2Session
+/** A stream, as the peer's frames come for it. */
+export interface Incoming {
+  readonly id: number
+  readonly closed: boolean
+  /** The peer has sent its last. */
+  readonly remoteEnded: boolean
+  /** What the peer may send. */
+  receiveWindow: number
+  onData(buf: Buffer, start: number, end: number, last: boolean): void
+  onPadding(bytes: number): void
+  /** The peer gave it up. */
+  onReset(code: number): void
+  /** Tells the peer that it is over. */
+  abort(code: number): void
+  /** The peer takes so much more; false: more than there may be. */
+  widen(increment: number): boolean
+}
+
+/** Whose frames they are. */
+export interface Receiver {
+  readonly over: boolean
+  readonly wheel: DeadlineWheel
+  readonly limits: HeadLimits
+  readonly options: {
+    readonly headerTable: number
+    readonly connectionWindow: number
+    readonly maxContinuations: number
+  }
+  readonly streams: ReadonlyMap<number, Incoming>
+  readonly outbound: Outbound
+  readonly budget: FrameBudget
+  /** The peer broke the protocol, or our patience. */
+  fail(code: number, problem: string): void
+  /** Answers what is wrong with them, or NO_ERROR. */
+  onSettings(buf: Buffer, start: number, end: number): number
+  /** The first SETTINGS have come. */
+  onGreeted(): void
+  onPingAnswered(): void
+  /** The peer goes, and looks at no stream of ours beyond `last`. */
+  onGoaway(last: number, code: number): void
+  onResetReceived(): void
+  onStreamClosed(stream: Incoming): void
+}
+
+export abstract class Inbound {
+  readonly #session: Receiver
   readonly #reader = new FrameReader()
   readonly #decoder: HpackDecoder
-  #preface = 0
-  /** The client's first SETTINGS have come. */
+  /** What a reset costs of the budget. */
+  readonly #resetWeight: number
+  /** The peer's first SETTINGS have come. */
   settled = false
-  /** Highest stream that the client has opened, and how many it has. */
-  last = 0
-  #opened = 0
-  /** Of the connection: what the client may send, and what it has since it was told last. */
+  /** Of the connection: what the peer may send, and what it has since it was told last. */
   #window = FIRST_WINDOW
   #uncredited = 0
   /** Of the DATA frame under way: its stream, null where nobody wants it, and its content so far. */
-  #target: H2Stream | null = null
+  #target: Incoming | null = null
   #content = 0
   /** A header block under way: its stream (0: none), flags and frames. */
   #blockStream = 0
@@ -68,16 +109,24 @@ export class Inbound {
   /** It made its stream depend on itself. */
   #selfish = false
 
-  constructor(session: H2Session) {
+  constructor(session: Receiver, resetWeight: number) {
     this.#session = session
+    this.#resetWeight = resetWeight
     this.#decoder = new HpackDecoder(session.options.headerTable)
   }
 
-  /** Uses all of `buf[0..end)`, unless the connection ends meanwhile. */
-  read(buf: Buffer, end: number): void {
+  /** No such stream has been opened yet. */
+  protected abstract idle(id: number): boolean
+  /** A whole header block, decoded into `fieldBlock`. `selfish`: its stream depends on itself. */
+  protected abstract onBlock(id: number, ended: boolean, selfish: boolean): void
+  /** What PUSH_PROMISE is here. */
+  protected abstract readonly push: string
+
+  /** Uses all of `buf[start..end)`, unless the connection ends meanwhile. */
+  read(buf: Buffer, start: number, end: number): void {
     const session = this.#session
     const reader = this.#reader
-    let p = this.#preface < PREFACE.length ? this.#readPreface(buf, end) : 0
+    let p = start
     while (p < end && !session.over) {
       p = reader.step(buf, p, end)
       if (reader.event === DATA_PIECE) this.#onData()
@@ -87,38 +136,28 @@ export class Inbound {
     }
   }
 
-  #readPreface(buf: Buffer, end: number): number {
-    const take = Math.min(PREFACE.length - this.#preface, end)
-    if (PREFACE.compare(buf, 0, take, this.#preface, this.#preface + take) !== 0) {
-      this.#session.fail(PROTOCOL_ERROR, 'this is not HTTP/2')
-      return end
-    }
-    this.#preface += take
-    return take
-  }
-
   /** A frame that moves nothing: so many are borne. */
-  #spend(weight: number): boolean {
-    const { budget, context } = this.#session
-    if (budget.spend(weight, context.wheel.now)) return true
+  protected spend(weight: number): boolean {
+    const { budget, wheel } = this.#session
+    if (budget.spend(weight, wheel.now)) return true
     this.#session.fail(ENHANCE_YOUR_CALM, 'too many frames that move nothing')
     return false
   }
 
-  #fail(code: number, problem: string): void {
+  protected fail(code: number, problem: string): void {
     this.#session.fail(code, problem)
   }
 
   /** A stream error. With a stream that is there it is cut; else the client is only told. */
-  #failStream(id: number, code: number): void {
+  protected failStream(id: number, code: number): void {
     const session = this.#session
     const stream = session.streams.get(id)
     if (stream === undefined) session.outbound.reset(id, code)
     else {
       stream.abort(code)
-      stream.onReset()
+      stream.onReset(code)
     }
-    this.#spend(RESET_WEIGHT)
+    this.spend(this.#resetWeight)
   }
 
   #onDataHead(): void {
@@ -128,19 +167,19 @@ export class Inbound {
     this.#content = 0
     if (!this.#expected(id !== 0)) return
     this.#window -= length
-    if (this.#window < 0) return this.#fail(FLOW_CONTROL_ERROR, 'more than the window of the connection')
+    if (this.#window < 0) return this.fail(FLOW_CONTROL_ERROR, 'more than the window of the connection')
     this.#credit(length)
-    if (id > this.last) return this.#fail(PROTOCOL_ERROR, 'DATA on an idle stream')
+    if (this.idle(id)) return this.fail(PROTOCOL_ERROR, 'DATA on an idle stream')
     const stream = session.streams.get(id)
     if (stream === undefined || stream.remoteEnded) {
-      if (stream !== undefined || !session.outbound.resets.has(id)) this.#failStream(id, STREAM_CLOSED)
+      if (stream !== undefined || !session.outbound.resets.has(id)) this.failStream(id, STREAM_CLOSED)
       return
     }
     stream.receiveWindow -= length
-    if (stream.receiveWindow < 0) return this.#failStream(id, FLOW_CONTROL_ERROR)
+    if (stream.receiveWindow < 0) return this.failStream(id, FLOW_CONTROL_ERROR)
     this.#target = stream
     if (length > 0) return
-    if ((flags & END_STREAM) === 0) this.#spend(1)
+    if ((flags & END_STREAM) === 0) this.spend(1)
     else stream.onData(NOTHING, 0, 0, true)
   }
 
@@ -153,7 +192,7 @@ export class Inbound {
     const ends = last && (flags & END_STREAM) !== 0
     this.#session.budget.moved(end - start)
     if (end > start || ends) stream.onData(bytes, start, end, ends)
-    else if (last && length > 0) this.#spend(1)
+    else if (last && length > 0) this.spend(1)
   }
 
   /** The connection's window follows what has come: what a stream does not use is bounded by the stream's own. */
@@ -183,7 +222,7 @@ export class Inbound {
       problem = 'a header block is interrupted'
     else if (!placed) problem = 'a frame is on the wrong stream'
     if (problem === '') return true
-    this.#fail(PROTOCOL_ERROR, problem)
+    this.fail(PROTOCOL_ERROR, problem)
     return false
   }
 
@@ -215,10 +254,10 @@ export class Inbound {
         if (this.#expected(true)) this.#onWindowUpdate()
         return
       case PUSH_PROMISE:
-        return this.#fail(PROTOCOL_ERROR, 'clients do not push')
+        return this.fail(PROTOCOL_ERROR, this.push)
       default:
         // Frames of other types are passed over (RFC 9113 §4.1).
-        if (this.#expected(true)) this.#spend(1)
+        if (this.#expected(true)) this.spend(1)
     }
   }
 
@@ -226,18 +265,18 @@ export class Inbound {
     const { stream: id, flags, bytes } = this.#reader
     let { start, end } = this.#reader
     if ((flags & PADDED) !== 0) {
-      if (start === end) return this.#fail(FRAME_SIZE_ERROR, 'a frame is too short')
+      if (start === end) return this.fail(FRAME_SIZE_ERROR, 'a frame is too short')
       end -= bytes[start++] as number
     }
     if ((flags & HAS_PRIORITY) !== 0) {
-      if (end - start < 5) return this.#fail(end < start ? PROTOCOL_ERROR : FRAME_SIZE_ERROR, 'a frame is too short')
+      if (end - start < 5) return this.fail(end < start ? PROTOCOL_ERROR : FRAME_SIZE_ERROR, 'a frame is too short')
       if ((readUint32(bytes, start) & 0x7fffffff) === id) this.#selfish = true
       start += 5
     }
-    if (end < start) return this.#fail(PROTOCOL_ERROR, 'padding is longer than its frame')
-    if ((id & 1) === 0) return this.#fail(PROTOCOL_ERROR, 'an even stream number')
+    if (end < start) return this.fail(PROTOCOL_ERROR, 'padding is longer than its frame')
+    if ((id & 1) === 0) return this.fail(PROTOCOL_ERROR, 'an even stream number')
     this.#blockFlags = flags
-    if ((flags & END_HEADERS) !== 0) return this.#onBlock(id, bytes, start, end)
+    if ((flags & END_HEADERS) !== 0) return this.#decode(id, bytes, start, end)
     this.#blockStream = id
     this.#continuations = 0
     this.#block = new Stash(bytes, start, end)
@@ -246,117 +285,97 @@ export class Inbound {
   #onContinuation(): void {
     const { stream: id, flags, bytes, start, end } = this.#reader
     const block = this.#block
-    const { options, context } = this.#session
-    if (block === null) return this.#fail(PROTOCOL_ERROR, 'CONTINUATION without HEADERS')
+    const { options, limits } = this.#session
+    if (block === null) return this.fail(PROTOCOL_ERROR, 'CONTINUATION without HEADERS')
     block.append(bytes.subarray(start, end), end - start)
-    if (++this.#continuations > options.maxContinuations || block.length > context.limits.maxHead + BLOCK_SLACK)
-      return this.#fail(ENHANCE_YOUR_CALM, 'a header block is too large')
+    if (++this.#continuations > options.maxContinuations || block.length > limits.maxHead + BLOCK_SLACK)
+      return this.fail(ENHANCE_YOUR_CALM, 'a header block is too large')
     if ((flags & END_HEADERS) === 0) return
     this.#block = null
     this.#blockStream = 0
-    this.#onBlock(id, block.bytes, 0, block.length)
+    this.#decode(id, block.bytes, 0, block.length)
   }
 
   /** A whole header block. It is decoded whatever becomes of its stream: the tables must agree. */
-  #onBlock(id: number, bytes: Buffer, start: number, end: number): void {
+  #decode(id: number, bytes: Buffer, start: number, end: number): void {
     const session = this.#session
-    const { maxHead, maxFields } = session.context.limits
+    const { maxHead, maxFields } = session.limits
     fieldBlock.begin(maxHead, maxFields + PSEUDO_FIELDS)
     if (!this.#decoder.decode(bytes, start, end, fieldBlock))
-      return this.#fail(COMPRESSION_ERROR, 'a header block is malformed')
+      return this.fail(COMPRESSION_ERROR, 'a header block is malformed')
     const { sizeChanges } = this.#decoder
-    if (sizeChanges > 0 && !this.#spend(sizeChanges)) return
-    if (this.#continuations > 0 && !this.#spend(this.#continuations)) return
+    if (sizeChanges > 0 && !this.spend(sizeChanges)) return
+    if (this.#continuations > 0 && !this.spend(this.#continuations)) return
     this.#continuations = 0
     const selfish = this.#selfish
     this.#selfish = false
-    const ended = (this.#blockFlags & END_STREAM) !== 0
-    const stream = session.streams.get(id)
-    if (stream !== undefined) return this.#onTrailers(stream, ended)
-    if (id <= this.last) {
-      if (session.outbound.resets.has(id)) return
-      const opened = this.#opened * 2 > this.last // none was left out: it has been there
-      return this.#fail(opened ? STREAM_CLOSED : PROTOCOL_ERROR, 'HEADERS on a stream that is over')
-    }
-    this.last = id
-    this.#opened++
-    if (selfish) return this.#failStream(id, PROTOCOL_ERROR)
-    session.onRequest(id, fieldBlock, ended)
-  }
-
-  #onTrailers(stream: H2Stream, ended: boolean): void {
-    if (stream.remoteEnded) return this.#failStream(stream.id, STREAM_CLOSED)
-    const lines = ended && !fieldBlock.tooLarge ? trailerLines(fieldBlock) : ''
-    if (lines === '' && (!ended || fieldBlock.count > 0 || fieldBlock.tooLarge))
-      return this.#failStream(stream.id, fieldBlock.tooLarge ? ENHANCE_YOUR_CALM : PROTOCOL_ERROR)
-    stream.onTrailers(lines)
+    this.onBlock(id, (this.#blockFlags & END_STREAM) !== 0, selfish)
   }
 
   #onPriority(): void {
     const { stream: id, bytes, start, end } = this.#reader
-    if (end - start !== 5) return this.#failStream(id, FRAME_SIZE_ERROR)
-    if ((readUint32(bytes, start) & 0x7fffffff) === id) return this.#failStream(id, PROTOCOL_ERROR)
-    this.#spend(1)
+    if (end - start !== 5) return this.failStream(id, FRAME_SIZE_ERROR)
+    if ((readUint32(bytes, start) & 0x7fffffff) === id) return this.failStream(id, PROTOCOL_ERROR)
+    this.spend(1)
   }
 
   #onReset(): void {
-    const { stream: id, start, end } = this.#reader
+    const { stream: id, bytes, start, end } = this.#reader
     const session = this.#session
-    if (end - start !== 4) return this.#fail(FRAME_SIZE_ERROR, 'RST_STREAM has four bytes')
-    if (id > this.last || (id & 1) === 0) return this.#fail(PROTOCOL_ERROR, 'RST_STREAM on an idle stream')
+    if (end - start !== 4) return this.fail(FRAME_SIZE_ERROR, 'RST_STREAM has four bytes')
+    if (this.idle(id)) return this.fail(PROTOCOL_ERROR, 'RST_STREAM on an idle stream')
     session.onResetReceived()
     const stream = session.streams.get(id)
     if (stream !== undefined) {
-      stream.onReset()
+      stream.onReset(readUint32(bytes, start))
       session.onStreamClosed(stream)
     }
-    this.#spend(RESET_WEIGHT)
+    this.spend(this.#resetWeight)
   }
 
   #onSettings(): void {
     const { flags, bytes, start, end } = this.#reader
     if ((flags & ACK) !== 0) {
-      if (!this.settled) return this.#fail(PROTOCOL_ERROR, 'the first frame is not SETTINGS')
-      if (end > start) this.#fail(FRAME_SIZE_ERROR, 'an acknowledgement is empty')
+      if (!this.settled) return this.fail(PROTOCOL_ERROR, 'the first frame is not SETTINGS')
+      if (end > start) this.fail(FRAME_SIZE_ERROR, 'an acknowledgement is empty')
       return
     }
     const first = !this.settled
     this.settled = true
     const error = this.#session.onSettings(bytes, start, end)
-    if (error !== NO_ERROR) return this.#fail(error, 'SETTINGS are malformed')
+    if (error !== NO_ERROR) return this.fail(error, 'SETTINGS are malformed')
     if (first) this.#session.onGreeted()
-    else this.#spend(1 + (end - start) / 6)
+    else this.spend(1 + (end - start) / 6)
   }
 
   #onPing(): void {
     const { flags, bytes, start, end } = this.#reader
-    if (end - start !== 8) return this.#fail(FRAME_SIZE_ERROR, 'PING has eight bytes')
+    if (end - start !== 8) return this.fail(FRAME_SIZE_ERROR, 'PING has eight bytes')
     if ((flags & ACK) !== 0) return this.#session.onPingAnswered()
-    if (this.#spend(1)) this.#session.outbound.ping(bytes, start, ACK)
+    if (this.spend(1)) this.#session.outbound.ping(bytes, start, ACK)
   }
 
   #onGoaway(): void {
-    const { start, end } = this.#reader
-    if (end - start < 8) return this.#fail(FRAME_SIZE_ERROR, 'GOAWAY has eight bytes at least')
-    if (this.#spend(1)) this.#session.onGoaway()
+    const { bytes, start, end } = this.#reader
+    if (end - start < 8) return this.fail(FRAME_SIZE_ERROR, 'GOAWAY has eight bytes at least')
+    if (this.spend(1)) this.#session.onGoaway(readUint32(bytes, start) & 0x7fffffff, readUint32(bytes, start + 4))
   }
 
   #onWindowUpdate(): void {
     const { stream: id, bytes, start, end } = this.#reader
     const session = this.#session
-    if (end - start !== 4) return this.#fail(FRAME_SIZE_ERROR, 'WINDOW_UPDATE has four bytes')
+    if (end - start !== 4) return this.fail(FRAME_SIZE_ERROR, 'WINDOW_UPDATE has four bytes')
     const increment = readUint32(bytes, start) & 0x7fffffff
-    if (!this.#spend(1)) return
+    if (!this.spend(1)) return
     if (id === 0) {
-      if (increment === 0) return this.#fail(PROTOCOL_ERROR, 'a window grows by nothing')
-      if (!session.outbound.widen(increment))
-        this.#fail(FLOW_CONTROL_ERROR, 'the window of the connection is too large')
+      if (increment === 0) return this.fail(PROTOCOL_ERROR, 'a window grows by nothing')
+      if (!session.outbound.widen(increment)) this.fail(FLOW_CONTROL_ERROR, 'the window of the connection is too large')
       return
     }
-    if (id > this.last) return this.#fail(PROTOCOL_ERROR, 'WINDOW_UPDATE on an idle stream')
+    if (this.idle(id)) return this.fail(PROTOCOL_ERROR, 'WINDOW_UPDATE on an idle stream')
     const stream = session.streams.get(id)
     if (stream === undefined) return
-    if (increment === 0) return this.#failStream(id, PROTOCOL_ERROR)
-    if (!stream.answer.widen(increment)) this.#failStream(id, FLOW_CONTROL_ERROR)
+    if (increment === 0) return this.failStream(id, PROTOCOL_ERROR)
+    if (!stream.widen(increment)) this.failStream(id, FLOW_CONTROL_ERROR)
   }
 }

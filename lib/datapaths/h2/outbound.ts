@@ -1,7 +1,6 @@
 /** What we say on one connection: frames of all streams, their header tables, and the window that they share. */
-import type { HttpContext } from '../http/context.ts'
+import type { ServiceCell } from '../../board/index.ts'
 import type { Wire } from '../wire.ts'
-import { blockAtMost, encodeAnswer } from './answer.ts'
 import { memory } from './field-block.ts'
 import type { FrameBudget } from './frame-budget.ts'
 import {
@@ -23,15 +22,7 @@ import {
 } from './frames.ts'
 import { encodedAtMost, HpackEncoder } from './hpack-encoder.ts'
 import { Output } from './output.ts'
-import {
-  ENABLE_CONNECT_PROTOCOL,
-  FIRST_WINDOW,
-  HEADER_TABLE_SIZE,
-  INITIAL_WINDOW_SIZE,
-  MAX_CONCURRENT_STREAMS,
-  MAX_HEADER_LIST_SIZE,
-  MAX_WINDOW,
-} from './peer.ts'
+import { FIRST_WINDOW, MAX_WINDOW } from './peer.ts'
 import { Resets } from './resets.ts'
 
 /** Who waits for room. */
@@ -42,16 +33,18 @@ export interface Sender {
 
 export class Outbound {
   readonly resets = new Resets()
-  readonly #context: HttpContext
+  readonly #cell: ServiceCell | null
   readonly #budget: FrameBudget
   readonly #output: Output
-  readonly #encoder = new HpackEncoder()
-  /** What the client takes of content in all. */
+  protected readonly encoder = new HpackEncoder()
+  /** What the peer takes of content in all. */
   #window = FIRST_WINDOW
   #waiting: Sender[] = []
+  #blockOut: Buffer = memory
 
-  constructor(context: HttpContext, wire: Wire, budget: FrameBudget) {
-    this.#context = context
+  /** @param cell where the resets that we send are counted; null: nowhere */
+  constructor(cell: ServiceCell | null, wire: Wire, budget: FrameBudget) {
+    this.#cell = cell
     this.#budget = budget
     this.#output = new Output(wire)
   }
@@ -59,7 +52,7 @@ export class Outbound {
   get queued(): number {
     return this.#output.queued
   }
-  /** The client reads too slowly: it is not listened to either. */
+  /** The peer reads too slowly: it is not listened to either. */
   get overfull(): boolean {
     return this.#output.overfull
   }
@@ -79,7 +72,7 @@ export class Outbound {
     this.#output.close()
   }
 
-  /** The client takes so much more in all; false: more than there may be. */
+  /** The peer takes so much more in all; false: more than there may be. */
   widen(increment: number): boolean {
     this.#window += increment
     if (this.#window > MAX_WINDOW) return false
@@ -87,9 +80,9 @@ export class Outbound {
     return true
   }
 
-  /** The client's SETTINGS allow the header table so many bytes: said to be understood. */
+  /** The peer's SETTINGS allow the header table so many bytes: said to be understood. */
   acknowledge(headerTable: number): void {
-    this.#encoder.allow(headerTable)
+    this.encoder.allow(headerTable)
     const out = this.#output.reserve(HEADER_BYTES)
     this.#output.at = writeHeader(out, this.#output.at, 0, SETTINGS, ACK, 0)
   }
@@ -129,16 +122,6 @@ export class Outbound {
     return length
   }
 
-  /** The head that `answerHead` holds. */
-  answer(id: number, buf: Buffer, base: number, status: number, handshake: boolean, last: boolean): void {
-    const most = blockAtMost()
-    const out = this.#output.reserve(HEADER_BYTES * (2 + most / MAX_FRAME) + most)
-    const at = this.#output.at + HEADER_BYTES
-    this.#encoder.begin(out, at)
-    encodeAnswer(this.#encoder, buf, base, status, handshake)
-    this.#endBlock(out, at, id, last)
-  }
-
   /** Trailer lines end the stream. */
   trailers(id: number, lines: string): void {
     if (lines === '') {
@@ -147,26 +130,31 @@ export class Outbound {
     }
     const bytes = Buffer.from(lines, 'latin1')
     const rows = lines.split('\r\n')
-    const most = encodedAtMost(bytes.length, rows.length)
-    const out = this.#output.reserve(HEADER_BYTES * (2 + most / MAX_FRAME) + most)
-    const at = this.#output.at + HEADER_BYTES
-    this.#encoder.begin(out, at)
+    this.beginBlock(encodedAtMost(bytes.length, rows.length))
     let start = 0
     for (const row of rows) {
       const colon = row.indexOf(':')
       if (colon > 0) {
         let value = colon + 1
         while (row[value] === ' ' || row[value] === '\t') value++
-        this.#encoder.field(bytes, start, start + colon, start + value, start + row.trimEnd().length)
+        this.encoder.field(bytes, start, start + colon, start + value, start + row.trimEnd().length)
       }
       start += row.length + 2
     }
-    this.#endBlock(out, at, id, true)
+    this.endBlock(id, true)
   }
 
-  /** A block stands at `at`, with room for a header in front of it: frames it. */
-  #endBlock(out: Buffer, at: number, id: number, last: boolean): void {
-    const end = this.#encoder.at
+  /** A header block begins, of `most` bytes at most: what is encoded up to `endBlock` belongs to it. */
+  protected beginBlock(most: number): void {
+    this.#blockOut = this.#output.reserve(HEADER_BYTES * (2 + most / MAX_FRAME) + most)
+    this.encoder.begin(this.#blockOut, this.#output.at + HEADER_BYTES)
+  }
+
+  /** Frames the block, in front of which there is room for a header. */
+  protected endBlock(id: number, last: boolean): void {
+    const out = this.#blockOut
+    const at = this.#output.at + HEADER_BYTES
+    const end = this.encoder.at
     const flags = last ? END_STREAM : 0
     const first = Math.min(MAX_FRAME, end - at)
     const whole = first === end - at
@@ -178,7 +166,7 @@ export class Outbound {
     const out = this.#output.reserve(HEADER_BYTES + 4)
     this.#output.at = writeUint32(out, writeHeader(out, this.#output.at, 4, RST_STREAM, 0, id), code)
     this.resets.add(id)
-    this.#context.cell.http2Reset('us')
+    this.#cell?.http2Reset('us')
   }
 
   windowUpdate(id: number, increment: number): void {
@@ -193,16 +181,7 @@ export class Outbound {
     this.#output.at = at + 8
   }
 
-  settings(): void {
-    const { http } = this.#context.view
-    const { headerTable, maxStreams, streamWindow } = http.http2
-    const rows = [
-      [HEADER_TABLE_SIZE, headerTable],
-      [MAX_CONCURRENT_STREAMS, maxStreams],
-      [INITIAL_WINDOW_SIZE, streamWindow],
-      [MAX_HEADER_LIST_SIZE, http.maxHead],
-      ...(http.upgrades.length > 0 ? [[ENABLE_CONNECT_PROTOCOL, 1] as const] : []),
-    ] as const
+  settings(rows: readonly (readonly [id: number, value: number])[]): void {
     const out = this.#output.reserve(HEADER_BYTES + 6 * rows.length)
     let at = writeHeader(out, this.#output.at, 6 * rows.length, SETTINGS, 0, 0)
     for (const [id, value] of rows) {

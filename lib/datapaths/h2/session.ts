@@ -11,11 +11,12 @@ import { RequestHead } from '../http/request.ts'
 import { newId } from '../ids.ts'
 import { Linger } from '../linger.ts'
 import type { Wire, WireSink } from '../wire.ts'
+import { ClientInbound } from './client-inbound.ts'
+import { ClientOutbound } from './client-outbound.ts'
 import { ENHANCE_YOUR_CALM, FLOW_CONTROL_ERROR, NO_ERROR, PROTOCOL_ERROR, REFUSED_STREAM } from './errors.ts'
 import { type FieldBlock, headsStart, memory } from './field-block.ts'
 import { FrameBudget, RESET_WEIGHT } from './frame-budget.ts'
-import { Inbound } from './inbound.ts'
-import { Outbound } from './outbound.ts'
+import type { Receiver } from './inbound.ts'
 import { MAX_WINDOW, Peer } from './peer.ts'
 import { RequestWriter, roomFor } from './request-writer.ts'
 import { H2Stream } from './stream.ts'
@@ -33,7 +34,7 @@ let headsEnd = headsStart
 /** open: takes streams. leaving: has said that it will not for long. gone: takes none. closed: over. */
 type Phase = 'open' | 'leaving' | 'gone' | 'closed'
 
-export class H2Session implements Session, WireSink, DeadlineOwner {
+export class H2Session implements Session, Receiver, WireSink, DeadlineOwner {
   context: HttpContext
   readonly wire: Wire
   readonly client: number
@@ -44,9 +45,9 @@ export class H2Session implements Session, WireSink, DeadlineOwner {
   readonly streams = new Map<number, H2Stream>()
   readonly peer = new Peer()
   readonly budget: FrameBudget
-  readonly outbound: Outbound
+  readonly outbound: ClientOutbound
   readonly #closed: () => void
-  readonly #inbound: Inbound
+  readonly #inbound: ClientInbound
   readonly #deadline: Deadline
   #ownCaches: Map<Backend, ConnectionCache> | null = null
   #phase: Phase = 'open'
@@ -68,8 +69,8 @@ export class H2Session implements Session, WireSink, DeadlineOwner {
     const trusted = context.trusts(this.peerAddress)
     this.hop = new Hop(this.peerAddress, scheme, wire.localPort, trusted, view.http, wire.clientFields, '2.0')
     this.budget = new FrameBudget(this.options.frameBudget, wheel.now)
-    this.outbound = new Outbound(context, wire, this.budget)
-    this.#inbound = new Inbound(this)
+    this.outbound = new ClientOutbound(context.cell, wire, this.budget)
+    this.#inbound = new ClientInbound(this)
     this.#deadline = new Deadline(wheel, this)
     this.#deadline.set(view.timeouts.head)
     wire.sink = this
@@ -77,9 +78,16 @@ export class H2Session implements Session, WireSink, DeadlineOwner {
   }
 
   start(): void {
-    this.outbound.settings()
+    this.outbound.greet(this.context)
     this.#inbound.open()
     this.wire.resume()
+  }
+
+  get wheel(): HttpContext['wheel'] {
+    return this.context.wheel
+  }
+  get limits(): HttpContext['limits'] {
+    return this.context.limits
   }
 
   /** Nothing is read or said any more. */
@@ -88,7 +96,7 @@ export class H2Session implements Session, WireSink, DeadlineOwner {
   }
 
   onBytes(bytes: Buffer, length: number): void {
-    this.#inbound.read(bytes, length)
+    this.#inbound.take(bytes, length)
     this.#dispatch()
     if (this.context.draining && this.#inbound.settled) this.drain(0)
     if (this.over || !this.outbound.overfull) return

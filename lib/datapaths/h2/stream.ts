@@ -13,9 +13,11 @@ import type { Requester } from '../http/requester.ts'
 import type { Outbox } from '../outbox.ts'
 import { Relay } from '../tcp/relay.ts'
 import { idleSink, type Wire, type WireSink } from '../wire.ts'
-import { AnswerSender, type SenderOwner } from './answer-sender.ts'
+import { AnswerSender } from './answer-sender.ts'
 import { CANCEL, INTERNAL_ERROR, NO_ERROR, PROTOCOL_ERROR } from './errors.ts'
 import { memory } from './field-block.ts'
+import type { Incoming } from './inbound.ts'
+import type { SenderOwner } from './message-sender.ts'
 import { RequestFeed } from './request-feed.ts'
 import type { RequestWriter } from './request-writer.ts'
 import type { H2Session } from './session.ts'
@@ -24,7 +26,7 @@ const NOTHING = Buffer.alloc(0)
 
 const sharedHead = new RequestHead()
 
-export class H2Stream implements Wire, Requester, DeadlineOwner, SenderOwner {
+export class H2Stream implements Wire, Incoming, Requester, DeadlineOwner, SenderOwner {
   readonly id: number
   sink: WireSink = idleSink
   readonly owned = false
@@ -190,6 +192,10 @@ export class H2Stream implements Wire, Requester, DeadlineOwner, SenderOwner {
       this.onProgress()
     } else if (exchange !== null || this.#headStart > 0) this.#feed.keep(buf, start, end)
     // Otherwise it has been answered: nobody wants it.
+  }
+
+  widen(increment: number): boolean {
+    return this.answer.widen(increment)
   }
 
   /** Lines behind the content. */
