@@ -7,7 +7,14 @@ import { checkAffinity, checkGroups, idleAffinity } from './affinity-checks.ts'
 import { canonicalHost, checkListeners } from './listeners.ts'
 import { checkProbe, idleProbeOptions } from './probe-checks.ts'
 import type { Finding, Place } from './source.ts'
-import { checkBackendTls, checkTls, warnOfBackendTls, warnOfTls } from './tls-checks.ts'
+import {
+  checkBackendProtocol,
+  checkBackendTls,
+  checkTls,
+  warnOfBackendProtocol,
+  warnOfBackendTls,
+  warnOfTls,
+} from './tls-checks.ts'
 import { child, type Entry, itemsOf, type Tree, textOf } from './tree.ts'
 
 const MAX_SERVICES = 4096 // rows of the board
@@ -74,6 +81,7 @@ function checkPools({ at, value: service }: Entry): Finding[] {
       ...checkTimes(child(pool, 'health')),
       ...checkProbe(pool),
       ...checkBackendTls(pool, service),
+      ...checkBackendProtocol(pool, service),
       ...checkBalancing(pool, isHttp(service)),
     ])
       findings.push({ ...each, path: [...path, ...each.path] })
@@ -249,7 +257,7 @@ export function warn(root: Tree): Finding[] {
       for (const { path, message } of idlePoolOptions(pool))
         if (at.length === 0 || below(pool, path) !== below(service, path)) idle([...at, ...path], message)
     for (const [pool, where] of poolsOf(service))
-      for (const { at, path, message } of warnOfBackendTls(pool))
+      for (const { at, path, message } of [...warnOfBackendTls(pool), ...warnOfBackendProtocol(pool)])
         findings.push({ at, path: ['virtualServices', name, ...where, ...path], message })
     for (const { at, path, message } of warnOfTls(service))
       findings.push({ at, path: ['virtualServices', name, ...path], message })

@@ -1,4 +1,4 @@
-/** Declares the options of HTTP/2 with clients. */
+/** Declares the options of HTTP/2, with clients and with backends. */
 import { z } from 'zod'
 import { size } from './scalars.ts'
 
@@ -47,3 +47,23 @@ export const http2 = z
   })
   .prefault({})
   .describe('HTTP/2 with clients.')
+
+export const backendHttp2 = z
+  .strictObject({
+    maxStreams: z
+      .int()
+      .min(1)
+      .max(10_000)
+      .default(100)
+      .describe(
+        'Requests of a connection in progress at once, if the backend takes so many (its SETTINGS_MAX_CONCURRENT_STREAMS); ' +
+          'for more, further connections are made.',
+      ),
+    streamWindow: size({ min: 65_535, max: 16 * 1024 ** 2 })
+      .prefault('256KiB')
+      .describe(
+        'Bytes of an answer that a backend may send before its client takes them. For each request in progress.',
+      ),
+  })
+  .prefault({})
+  .describe('HTTP/2 with backends whose `backendProtocol` is `h2` or `h2c`.')

@@ -10,7 +10,7 @@ import { hash, load } from './balancing.ts'
 import { compression } from './compression.ts'
 import { filtersShape, pathsShape, poolsShape, routesShape, sorryShape } from './filters.ts'
 import { health } from './health.ts'
-import { http2 } from './http2.ts'
+import { backendHttp2, http2 } from './http2.ts'
 import { limits, overload } from './limits.ts'
 import { backendAddress, cidr, duration, listenAddress, percentage, size } from './scalars.ts'
 import { tickets, tls } from './tls.ts'
@@ -120,6 +120,7 @@ const http = z.strictObject({
     .describe('Idle connections kept per backend and data thread.'),
   compression,
   http2,
+  backendHttp2,
 })
 
 const SEND_PROXY = ['off', 'v1', 'v2'] as const
@@ -212,6 +213,13 @@ export const poolShape = {
   affinity,
   health: health.prefault({}).describe('The probe of the backends.'),
   backendTls,
+  backendProtocol: z
+    .enum(['http1', 'h2', 'h2c'])
+    .default('http1')
+    .describe(
+      'What backends of `http` and `https` services speak. `http1`: HTTP/1.1. `h2`: HTTP/2 over TLS, by `backendTls`. ' +
+        '`h2c`: HTTP/2 in clear text, without upgrade. See [HTTP/2](http2.md).',
+    ),
   drain: z
     .strictObject({
       timeout: duration()

@@ -89,13 +89,48 @@ export function checkBackendTls(pool: Tree, service: Tree): Found[] {
   ] as const)
     found.push(...checkPeer(peer).map((each) => ({ ...each, path: [...path, ...each.path] })))
   if (tls === undefined) return found
+  if (sendsProxy(pool, service))
+    found.push({ at: tls.at, path: ['backendTls'], message: 'is not available yet beside sendProxy' })
+  return found
+}
+
+/** What backends can't speak together with what else is said of them. */
+export function checkBackendProtocol(pool: Tree, service: Tree): Found[] {
+  const protocol = child(pool, 'backendProtocol')
+  const spoken = textOf(protocol) ?? 'http1'
+  if (protocol === undefined || !['h2', 'h2c'].includes(spoken)) return []
+  const found = (message: string): Found => ({ at: protocol.at, path: ['backendProtocol'], message })
+  const problems: Found[] = []
+  if (!(textOf(child(service, 'protocol')) ?? 'http').startsWith('http'))
+    problems.push(found('needs protocol http or https'))
+  if (textOf(child(child(service, 'http'), 'engine')) === 'http-proxy')
+    problems.push(found('needs http.engine native; http-proxy speaks HTTP/1.1 to backends'))
+  const tls = child(pool, 'backendTls')
+  if (spoken === 'h2' && tls === undefined) problems.push(found('needs backendTls; without TLS it is h2c'))
+  if (spoken === 'h2c' && tls !== undefined) problems.push(found('is in clear text; with backendTls it is h2'))
+  if (sendsProxy(pool, service))
+    problems.push(found('is not available beside sendProxy: a connection has requests of many clients'))
+  return problems
+}
+
+function sendsProxy(pool: Tree, service: Tree): boolean {
   const senders = [
     child(service, 'sendProxy'),
     ...itemsOf(child(pool, 'backends')).map((each) => child(each, 'sendProxy')),
   ]
-  if (senders.some((each) => ['v1', 'v2'].includes(textOf(each) ?? '')))
-    found.push({ at: tls.at, path: ['backendTls'], message: 'is not available yet beside sendProxy' })
-  return found
+  return senders.some((each) => ['v1', 'v2'].includes(textOf(each) ?? ''))
+}
+
+/** Probes that ask in another version of HTTP than backends may understand. */
+export function warnOfBackendProtocol(pool: Tree): Found[] {
+  const protocol = textOf(child(pool, 'backendProtocol'))
+  const health = child(pool, 'health')
+  const type = child(health, 'type')
+  if (protocol !== 'h2' && protocol !== 'h2c') return []
+  if (type === undefined || !['http', 'https'].includes(textOf(type) ?? '') || child(health, 'port') !== undefined)
+    return []
+  const message = 'asks in HTTP/1.1, which many backends with HTTP/2 do not speak; write grpc or tcp, or give a port'
+  return [{ at: type.at, path: ['health', 'type'], message }]
 }
 
 function checkPeer(peer: Tree | undefined): Found[] {

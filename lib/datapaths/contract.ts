@@ -45,6 +45,7 @@ export interface PoolView {
   readonly backends: readonly BackendView[]
   /** null: plain connections to them. */
   readonly tls: BackendTlsView | null
+  readonly backendProtocol: PoolConfig['backendProtocol']
   readonly queue: PoolConfig['queue']
   readonly allDown: PoolConfig['allDown']
   readonly sorry: PoolConfig['sorry']

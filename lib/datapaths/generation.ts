@@ -152,9 +152,9 @@ function listenerTls(view: ServiceView, tickets: TicketRing, before: ListenerTls
 
 const TELL_MS = 60_000 // a handshake that fails with every flow is told once in that time
 
-function backendTls(service: string, protocol: ServiceView['protocol'], view: BackendTlsView, log: Logger): BackendTls {
+function backendTls(service: string, alpn: readonly string[], view: BackendTlsView, log: Logger): BackendTls {
   const told = new Map<string, number>()
-  return new BackendTls(view, protocol.startsWith('http') ? ['http/1.1'] : [], (host, port, error) => {
+  return new BackendTls(view, alpn, (host, port, error) => {
     const at = formatAddress(host, port)
     const now = nowMs()
     if (now - (told.get(at) ?? Number.NEGATIVE_INFINITY) < TELL_MS) return
@@ -217,12 +217,13 @@ function backendsOf(
   { board, thread, log }: ThreadTools,
   old: ServicePool | null,
 ): Backend[] {
-  const sameTls = old !== null && isDeepStrictEqual(old.view.tls, view.tls)
-  const security: Security | null = sameTls
+  const { backendProtocol: spoken } = view
+  const same = old !== null && isDeepStrictEqual(old.view.tls, view.tls) && old.view.backendProtocol === spoken
+  const security: Security | null = same
     ? (old.pool.backends[0]?.security ?? secured(service, protocol, view, log))
     : secured(service, protocol, view, log)
   const kept = new Map<string, Backend>()
-  if (sameTls && old.view.watched === view.watched)
+  if (same && old.view.watched === view.watched)
     for (const [i, each] of old.view.backends.entries()) {
       const backend = old.pool.backends[i]
       if (backend !== undefined) kept.set(JSON.stringify(each), backend)
@@ -232,7 +233,13 @@ function backendsOf(
     const { watched } = view
     return (
       kept.get(JSON.stringify(each)) ??
-      new Backend(name, host, port, new BackendCell(board, thread, row), { sendProxy, tier, watched, security })
+      new Backend(name, host, port, new BackendCell(board, thread, row), {
+        sendProxy,
+        tier,
+        watched,
+        security,
+        protocol: spoken,
+      })
     )
   })
 }
@@ -240,6 +247,9 @@ function backendsOf(
 const secured = (
   service: string,
   protocol: ServiceView['protocol'],
-  { tls }: PoolView,
+  { tls, backendProtocol }: PoolView,
   log: Logger,
-): Security | null => (tls === null ? null : backendTls(service, protocol, tls, log))
+): Security | null => {
+  const alpn = !protocol.startsWith('http') ? [] : backendProtocol === 'h2' ? ['h2'] : ['http/1.1']
+  return tls === null ? null : backendTls(service, alpn, tls, log)
+}

@@ -4,7 +4,7 @@ import { Deadline, type DeadlineOwner, nowMs, wallAt } from '../core/index.ts'
 import { type Backend, type Flow, FULL, type Pool, type Waiter } from '../pool/index.ts'
 import type { FlowRecord, Phase } from '../telemetry/index.ts'
 import type { ServiceContext, ServicePool } from './contract.ts'
-import { Dial } from './dial.ts'
+import { Dial, type Dialled } from './dial.ts'
 import type { Wire } from './wire.ts'
 
 /** Why no further try is made, and what an HTTP client is told of it. */
@@ -30,6 +30,11 @@ const QUEUE_TIMEOUT: Failure = {
   retryAfter: 1,
 }
 const CONNECT_FAILED: Failure = { status: 503, reason: 'connect-failed', detail: 'no backend could be reached' }
+const NOT_SPOKEN: Failure = {
+  status: 502,
+  reason: 'bad-response',
+  detail: 'the backend does not speak the protocol that it is asked in',
+}
 const CONNECT_TIMEOUT: Failure = { status: 504, reason: 'connect-timeout', detail: 'no backend could be reached' }
 
 /** The backend, or what is behind it, can't serve: 502, 503, 504. */
@@ -48,7 +53,7 @@ export abstract class PlacedFlow implements Flow, FlowRecord {
   #waiting: Turn | null = null
   /** It is on a try that the budget pays, because of this backend. */
   #budgeted: Backend | null = null
-  #dial: Dial | null = null
+  #dial: { cancel(): void } | null = null
   #tried: Set<Backend> | null = null
   /** When the first dial began; 0: none was needed yet. */
   #connecting = 0
@@ -96,6 +101,11 @@ export abstract class PlacedFlow implements Flow, FlowRecord {
 
   /** Uses an idle connection to `backend`, if there is one; true: it is used. */
   protected abstract useIdle(backend: Backend): boolean
+  /** Connects to `backend`; `done` is never called before this returned. */
+  protected dial(backend: Backend, done: Dialled): { cancel(): void } {
+    const { wheel, view } = this.#context
+    return new Dial(backend, wheel, view.timeouts.connect, done)
+  }
   protected abstract onDialled(backend: Backend, wire: Wire): void
   /** No backend is left to try: `failure` says why. */
   protected abstract onUnplaced(): void
@@ -180,12 +190,11 @@ export abstract class PlacedFlow implements Flow, FlowRecord {
     this.tries++
     if (!this.stale && this.useIdle(backend)) return
     this.phase = 'connect'
-    const { wheel, view } = this.#context
     this.dialledAt = nowMs()
     this.#connecting ||= this.dialledAt
-    this.#dial = new Dial(backend, wheel, view.timeouts.connect, (wire, code) => {
+    this.#dial = this.dial(backend, (wire, code) => {
       this.#dial = null
-      if (wire === null) return this.#connectFailed(backend, code === 'ETIMEDOUT')
+      if (wire === null) return this.#connectFailed(backend, code)
       this.connectMs = nowMs() - this.#connecting // failed tries included
       this.onDialled(backend, wire)
     })
@@ -199,9 +208,10 @@ export abstract class PlacedFlow implements Flow, FlowRecord {
     else backend.cell.failed()
   }
 
-  #connectFailed(backend: Backend, late: boolean): void {
+  #connectFailed(backend: Backend, code: string): void {
+    const late = code === 'ETIMEDOUT'
     this.judge(false)
-    this.failure = late ? CONNECT_TIMEOUT : CONNECT_FAILED
+    this.failure = late ? CONNECT_TIMEOUT : code === 'EPROTO' ? NOT_SPOKEN : CONNECT_FAILED
     if (late) this.timeTaken(nowMs(), this.dialledAt, false)
     if (this.spent) return this.onUnplaced()
     this.tryAnother(late ? 'connect-timeout' : 'connect-failed', backend)

@@ -15,7 +15,11 @@ export interface Security {
   wrap(raw: Socket, host: string, port: number): TLSSocket
 }
 
+/** What it speaks, where requests are sent to it one by one. */
+export type BackendProtocol = 'http1' | 'h2' | 'h2c'
+
 export interface BackendOptions {
+  readonly protocol?: BackendProtocol
   /** null: plain connections. */
   readonly security?: Security | null
   readonly sendProxy?: SendProxy
@@ -35,6 +39,7 @@ export class Backend {
   readonly watched: boolean
   /** null: plain connections. */
   readonly security: Security | null
+  readonly protocol: BackendProtocol
   /** Effective weight when the eligible snapshot was built, 0.01..256. */
   weight = 1
   /** The most flows at once when the eligible snapshot was built; 0: no limit. */
@@ -47,7 +52,7 @@ export class Backend {
     host: string,
     port: number,
     cell: BackendCell,
-    { sendProxy = 'off', tier = 'primary', watched = false, security = null }: BackendOptions = {},
+    { sendProxy = 'off', tier = 'primary', watched = false, security = null, protocol = 'http1' }: BackendOptions = {},
   ) {
     this.name = name
     this.host = host
@@ -57,5 +62,6 @@ export class Backend {
     this.tier = tier
     this.watched = watched
     this.security = security
+    this.protocol = protocol
   }
 }

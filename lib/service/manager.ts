@@ -352,6 +352,7 @@ export class Manager {
         watched,
         startGrace,
         tls: backendTls,
+        backendProtocol: pool.backendProtocol,
       })
     }
     const [own, ...others] = poolViews as [PoolView, ...PoolView[]]

@@ -14,14 +14,12 @@ export class AnswerSender extends MessageSender {
   headOnly = false
   /** The backend accepted a WebSocket that it was not asked for. */
   forged = false
-  readonly #stream: number
   readonly #answers: ClientOutbound
   readonly #key: string
 
   /** @param key of the WebSocket handshake that it answers, or '' */
   constructor(id: number, window: number, outbound: ClientOutbound, owner: SenderOwner, key: string) {
     super(id, window, outbound, owner)
-    this.#stream = id
     this.#answers = outbound
     this.#key = key
   }
@@ -34,11 +32,11 @@ export class AnswerSender extends MessageSender {
     if (status === 101 && asked) {
       this.forged = answerField(buf, base, 'sec-websocket-accept') !== acceptOf(this.#key)
       this.state = 'tunnel'
-      this.#answers.answer(this.#stream, buf, base, this.forged ? 502 : 200, true, false)
+      this.#answers.answer(this.id, buf, base, this.forged ? 502 : 200, true, false)
       return behind
     }
     if (status < 200) {
-      this.#answers.answer(this.#stream, buf, base, status, false, false)
+      this.#answers.answer(this.id, buf, base, status, false, false)
       return behind
     }
     // An answer that is not the handshake must not look as if the tunnel were there (RFC 8441 §5).
@@ -47,7 +45,7 @@ export class AnswerSender extends MessageSender {
     this.body = body
     this.state = body.done ? 'whole' : 'body'
     this.ended = body.done
-    this.#answers.answer(this.#stream, buf, base, shown, false, body.done)
+    this.#answers.answer(this.id, buf, base, shown, false, body.done)
     return behind
   }
 }

@@ -1,4 +1,4 @@
-/** Encodes the heads of answers (RFC 7541): static names, and a dynamic table for fields that come again. */
+/** Encodes heads (RFC 7541): static names, and a dynamic table for fields that come again. */
 import { DynamicTable } from './dynamic-table.ts'
 import { copyShort } from './hpack-decoder.ts'
 import { STATIC_NAMES, STATUS_ENTRY } from './static-table.ts'
@@ -9,8 +9,10 @@ const MAX_INDEXED = 256 // bytes of a field that is worth its place
 const SEEN = 64 // fields whose second coming is noticed
 
 const STATUS_NAME = 8 // the first entry with the name :status
+/** Never in a table: many share a connection, and could tell from its size what another's secret begins with (RFC 7541 §7.1). */
 const SENSITIVE = new Set([
   'set-cookie',
+  'cookie',
   'authorization',
   'proxy-authenticate',
   'proxy-authorization',
@@ -110,31 +112,56 @@ export class HpackEncoder {
     }
   }
 
+  /** An entry of the static table. */
+  indexed(entry: number): void {
+    this.#out[this.at++] = 128 | entry
+  }
+
+  /** A field with the name of a static entry, and a value of `buf`. */
+  named(entry: number, buf: Buffer, valueStart: number, valueEnd: number): void {
+    const name = STATIC_NAMES[entry] as Buffer
+    const { length } = name
+    this.#field(entry, hashOf(name, 0, length, SEED), name, 0, length, buf, valueStart, valueEnd)
+  }
+
   /** A field of `buf`; its name goes out in small letters. */
   field(buf: Buffer, nameStart: number, nameEnd: number, valueStart: number, valueEnd: number): void {
-    const nameHash = hashOf(buf, nameStart, nameEnd, SEED)
-    const entry = staticName(buf, nameStart, nameEnd, nameHash)
+    const hash = hashOf(buf, nameStart, nameEnd, SEED)
+    const entry = staticName(buf, nameStart, nameEnd, hash)
+    this.#field(entry, hash, buf, nameStart, nameEnd, buf, valueStart, valueEnd)
+  }
+
+  #field(
+    entry: number,
+    nameHash: number,
+    names: Buffer,
+    nameStart: number,
+    nameEnd: number,
+    buf: Buffer,
+    valueStart: number,
+    valueEnd: number,
+  ): void {
     const nameLength = nameEnd - nameStart
     const valueLength = valueEnd - valueStart
     if (SENSITIVE_ENTRIES.has(entry)) {
-      this.#literal(buf, 16, 15, entry, nameStart, nameEnd, valueStart, valueEnd)
+      this.#literal(names, buf, 16, 15, entry, nameStart, nameEnd, valueStart, valueEnd)
       return
     }
     if (nameLength + valueLength > MAX_INDEXED) {
-      this.#literal(buf, 0, 15, entry, nameStart, nameEnd, valueStart, valueEnd)
+      this.#literal(names, buf, 0, 15, entry, nameStart, nameEnd, valueStart, valueEnd)
       return
     }
     const hash = hashExactly(buf, valueStart, valueEnd, nameHash)
-    const index = this.#find(hash, buf, nameStart, nameLength, valueStart, valueLength)
+    const index = this.#find(hash, names, nameStart, nameLength, buf, valueStart, valueLength)
     if (index >= 0) return this.#integer(index + STATIC_NAMES.length, 127, 128)
     this.#seen ??= new Int32Array(SEEN)
     const slot = hash & (SEEN - 1)
     if (this.#seen[slot] !== hash) {
       this.#seen[slot] = hash
-      this.#literal(buf, 0, 15, entry, nameStart, nameEnd, valueStart, valueEnd)
+      this.#literal(names, buf, 0, 15, entry, nameStart, nameEnd, valueStart, valueEnd)
       return
     }
-    const nameAt = this.#literal(buf, 64, 63, entry, nameStart, nameEnd, valueStart, valueEnd)
+    const nameAt = this.#literal(names, buf, 64, 63, entry, nameStart, nameEnd, valueStart, valueEnd)
     const name = entry === 0 ? this.#out : (STATIC_NAMES[entry] as Buffer)
     this.#table.add(name, entry === 0 ? nameAt : 0, nameLength, buf, valueStart, valueLength, hash)
   }
@@ -142,9 +169,10 @@ export class HpackEncoder {
   /** The entry of the dynamic table that is this field; -1: there is none. */
   #find(
     hash: number,
-    buf: Buffer,
+    names: Buffer,
     nameStart: number,
     nameLength: number,
+    buf: Buffer,
     valueStart: number,
     valueLength: number,
   ): number {
@@ -152,7 +180,7 @@ export class HpackEncoder {
     for (let i = table.find(hash, 0); i >= 0; i = table.find(hash, i + 1)) {
       if (table.nameLength(i) !== nameLength || table.valueLength(i) !== valueLength) continue
       const start = table.nameStart(i)
-      if (!equalsLower(buf, nameStart, table.bytes, start, nameLength)) continue
+      if (!equalsLower(names, nameStart, table.bytes, start, nameLength)) continue
       const value = start + nameLength
       if (buf.compare(table.bytes, value, value + valueLength, valueStart, valueStart + valueLength) === 0) return i
     }
@@ -161,6 +189,7 @@ export class HpackEncoder {
 
   /** Answers where the name went, if it has no static entry. */
   #literal(
+    names: Buffer,
     buf: Buffer,
     kind: number,
     mask: number,
@@ -176,7 +205,7 @@ export class HpackEncoder {
     if (entry === 0) {
       this.#integer(nameEnd - nameStart, 127, 0)
       nameAt = this.at
-      for (let p = nameStart; p < nameEnd; p++) out[this.at++] = LOWER[buf[p] as number] as number
+      for (let p = nameStart; p < nameEnd; p++) out[this.at++] = LOWER[names[p] as number] as number
     }
     const length = valueEnd - valueStart
     this.#integer(length, 127, 0)

@@ -28,7 +28,8 @@ export abstract class MessageSender implements Sender {
   /** The end of the stream has been sent. */
   ended = false
   protected body: MessageBody | null = null
-  readonly #id: number
+  /** Of its stream. */
+  protected id: number
   readonly #outbound: Outbound
   readonly #owner: SenderOwner
   /** What no window has taken: a copy, or the writer's own bytes. */
@@ -43,7 +44,7 @@ export abstract class MessageSender implements Sender {
   #told = true
 
   constructor(id: number, window: number, outbound: Outbound, owner: SenderOwner) {
-    this.#id = id
+    this.id = id
     this.window = window
     this.#outbound = outbound
     this.#owner = owner
@@ -135,14 +136,14 @@ export abstract class MessageSender implements Sender {
         if (this.window > 0) outbound.wait(this)
         return p
       }
-      outbound.data(this.#id, buf, p, p + n, this.#ending && this.#trailers === '' && p + n === end)
+      outbound.data(this.id, buf, p, p + n, this.#ending && this.#trailers === '' && p + n === end)
       this.window -= n
       p += n
     }
     if (this.#ending && !this.ended) {
       this.ended = true
-      if (this.#trailers !== '') outbound.trailers(this.#id, keptTrailers(this.#trailers, null))
-      else if (start === end) outbound.data(this.#id, buf, end, end, true)
+      if (this.#trailers !== '') outbound.trailers(this.id, keptTrailers(this.#trailers, null))
+      else if (start === end) outbound.data(this.id, buf, end, end, true)
     }
     return p
   }

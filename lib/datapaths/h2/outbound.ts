@@ -181,6 +181,12 @@ export class Outbound {
     this.#output.at = at + 8
   }
 
+  /** Bytes that are no frame. */
+  protected literal(bytes: Uint8Array): void {
+    this.#output.reserve(bytes.length).set(bytes, this.#output.at)
+    this.#output.at += bytes.length
+  }
+
   settings(rows: readonly (readonly [id: number, value: number])[]): void {
     const out = this.#output.reserve(HEADER_BYTES + 6 * rows.length)
     let at = writeHeader(out, this.#output.at, 6 * rows.length, SETTINGS, 0, 0)

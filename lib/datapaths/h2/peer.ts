@@ -1,4 +1,4 @@
-/** What the client's SETTINGS say (RFC 9113 §6.5). */
+/** What the peer's SETTINGS say (RFC 9113 §6.5). */
 import { FLOW_CONTROL_ERROR, FRAME_SIZE_ERROR, NO_ERROR, PROTOCOL_ERROR } from './errors.ts'
 import { readUint32 } from './frames.ts'
 
@@ -19,6 +19,10 @@ const MOST_FRAME = 2 ** 24 - 1
 export class Peer {
   initialWindow = FIRST_WINDOW
   headerTable = 4096
+  /** Streams that we may have open at once. */
+  maxStreams = Number.POSITIVE_INFINITY
+  /** It takes extended CONNECT (RFC 8441). */
+  connectProtocol = false
 
   /** Reads the payload of a SETTINGS frame; answers what is wrong with it, or NO_ERROR. */
   read(buf: Buffer, start: number, end: number): number {
@@ -36,6 +40,12 @@ export class Peer {
         this.headerTable = value
         return NO_ERROR
       case ENABLE_PUSH:
+        return value > 1 ? PROTOCOL_ERROR : NO_ERROR
+      case MAX_CONCURRENT_STREAMS:
+        this.maxStreams = value
+        return NO_ERROR
+      case ENABLE_CONNECT_PROTOCOL:
+        this.connectProtocol = value === 1
         return value > 1 ? PROTOCOL_ERROR : NO_ERROR
       case INITIAL_WINDOW_SIZE:
         if (value > MAX_WINDOW) return FLOW_CONTROL_ERROR

@@ -73,3 +73,8 @@ export const STATIC_VALUES: readonly Buffer[] = [Buffer.alloc(0), ...ROWS.map(([
 export const STATUS_ENTRY: ReadonlyMap<number, number> = new Map(
   ROWS.flatMap(([name, value], i) => (name === ':status' ? [[Number(value), i + 1] as const] : [])),
 )
+
+/** The first entry with each name. */
+export const NAME_ENTRY: ReadonlyMap<string, number> = new Map(
+  ROWS.map(([name], i) => [name, i + 1] as const).toReversed(),
+)

@@ -24,6 +24,13 @@ export interface Responder {
   onBackendDrain(): void
 }
 
+/** Codes of `onClose` beside the system's. The backend says that it has not looked at the request: it may go elsewhere (RFC 9113 §8.7). */
+export const UNTOUCHED = 'UNTOUCHED'
+/** The backend gave up this request, and only this one. */
+export const STREAM_RESET = 'STREAM_RESET'
+/** What came is no answer. */
+export const MALFORMED = 'MALFORMED'
+
 const MAX_INTERIM = 32 // 1xx answers to one request; more is a backend gone mad
 
 /** Complete heads are parsed here; only one that comes in pieces needs a head of its own. */
@@ -53,6 +60,15 @@ export class BackendConnection implements WireSink, DeadlineOwner {
     this.#idle = new Deadline(wheel, this)
     wire.sink = this
     wire.resume()
+  }
+
+  /** Others share what carries it: the backend may hand a request back. */
+  get multiplexed(): boolean {
+    return this.#cache.multiplexed
+  }
+  /** The backend may be asked for another protocol. */
+  get takesUpgrades(): boolean {
+    return this.#cache.takesUpgrades(this.wire)
   }
 
   /** Carries one request from now on. */
@@ -117,6 +133,7 @@ export class BackendConnection implements WireSink, DeadlineOwner {
 
   #gone(code: string): void {
     const exchange = this.#exchange
+    if (exchange !== null && code === MALFORMED) return exchange.onBadResponse('the answer is malformed')
     if (exchange !== null) return exchange.onBackendGone(code, this.#stash !== null || this.#interims > 0)
     this.#cache.remove(this)
     this.close()
@@ -169,6 +186,7 @@ export class BackendConnection implements WireSink, DeadlineOwner {
 /** The idle connections to one backend in one thread: last in, first out. */
 export class ConnectionCache {
   readonly limits: HeadLimits
+  readonly multiplexed: boolean = false
   readonly #most: number
   readonly #idle: BackendConnection[] = []
   #closed = false
@@ -176,6 +194,10 @@ export class ConnectionCache {
   constructor(limits: HeadLimits, most: number) {
     this.limits = limits
     this.#most = most
+  }
+
+  takesUpgrades(_wire: Wire): boolean {
+    return true
   }
 
   take(): BackendConnection | undefined {

@@ -36,6 +36,8 @@ export class Body {
   /** What was wrong with its framing, or ''. Nothing of the bytes that were wrong has been written. */
   problem = ''
   tooLarge = false
+  /** Of a body that is framed anew: what was last written, behind its prefix; null: too much to keep. */
+  written: string | null = null
   /** The last write has not drained: the source must pause. */
   blocked = false
 
@@ -138,8 +140,10 @@ export class Body {
     let flowed = true
     if (small) {
       const text = prefix + out.latin1Slice(first, at) + last
+      this.written = text
       if (text !== '') flowed = to.writeText(text)
     } else {
+      this.written = null
       if (prefix !== '') to.writeText(prefix)
       if (at > first) flowed = to.writeOwned(out, first, at)
       if (last !== '') flowed = to.writeText(last)

@@ -7,6 +7,8 @@ import type { Backend } from '../../pool/index.ts'
 import type { AccessLog } from '../../telemetry/index.ts'
 import { Compression } from '../compression/compression.ts'
 import type { Life, ServiceContext, ServicePool, ServiceView, Session } from '../contract.ts'
+import { H2Connections } from '../h2-backend/connections.ts'
+import { backendOptions } from '../h2-backend/options.ts'
 import type { RetryBudget } from '../retry-budget.ts'
 import { trimmed } from '../trimmed.ts'
 import { AffinityFields } from './affinity-fields.ts'
@@ -65,11 +67,14 @@ export class HttpContext implements ServiceContext {
     this.limits = context.view.http
     this.requestLimit = RequestLimit.of(context.view.limits, context.clients, context.cell)
     const { filters, routes, http } = context.view
-    const kept = before !== null && isDeepStrictEqual(before.view.http, http) ? before : null
+    const same =
+      before !== null &&
+      isDeepStrictEqual(before.view.http, http) &&
+      isDeepStrictEqual(before.view.timeouts, context.view.timeouts)
+    const kept = same ? before : null
     for (const each of context.pools) {
       for (const backend of each.pool.backends) {
-        const fresh = () => new ConnectionCache(this.limits, http.maxIdleBackendConnections)
-        this.#caches.set(backend, kept?.idleOf(backend) ?? fresh())
+        this.#caches.set(backend, kept?.idleOf(backend) ?? this.#connectionsTo(backend))
         if (kept?.isOld(backend)) this.#old.add(backend)
       }
       const { allDown, sorry } = each.view
@@ -113,6 +118,21 @@ export class HttpContext implements ServiceContext {
     return this.#sorry.get(pool)
   }
 
+  #connectionsTo(backend: Backend): ConnectionCache {
+    const { view, wheel, log, limits } = this
+    if (backend.protocol === 'http1') return new ConnectionCache(limits, view.http.maxIdleBackendConnections)
+    const options = backendOptions(view.http.backendHttp2)
+    const { backendIdle: idleMs, connect: greetingMs } = view.timeouts
+    return new H2Connections(backend, { service: view.name, wheel, log, limits, options, idleMs, greetingMs })
+  }
+
+  /** The connections to a backend with HTTP/2; null: it speaks HTTP/1.1. */
+  streamsOf(backend: Backend): H2Connections | null {
+    if (backend.protocol === 'http1') return null
+    const connections = this.cacheOf(backend)
+    return connections instanceof H2Connections ? connections : null
+  }
+
   cacheOf(backend: Backend): ConnectionCache {
     return this.#caches.get(backend) ?? this.#latestCacheOf(backend)
   }
@@ -124,7 +144,11 @@ export class HttpContext implements ServiceContext {
 
   /** For a flow that began under this view, and got a backend of a later one. */
   #latestCacheOf(backend: Backend): ConnectionCache {
-    return this.latest?.idleOf(backend) ?? new ConnectionCache(this.limits, 0)
+    const found = this.latest?.idleOf(backend)
+    if (found !== undefined) return found
+    const once = this.#connectionsTo(backend)
+    once.close()
+    return once
   }
 
   /** Keeps what version `backend` has just answered in. */

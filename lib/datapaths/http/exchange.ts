@@ -8,6 +8,7 @@ import type { Reason } from '../../board/index.ts'
 import { nowMs } from '../../core/index.ts'
 import type { Reply } from '../../filters/index.ts'
 import type { Backend } from '../../pool/index.ts'
+import type { Dialled } from '../dial.ts'
 import { newId } from '../ids.ts'
 import { type Outbox, outbox } from '../outbox.ts'
 import { type Failure, isGatewayError, PlacedFlow } from '../placed-flow.ts'
@@ -15,7 +16,7 @@ import { formatHeader } from '../proxy-protocol/format.ts'
 import type { Wire } from '../wire.ts'
 import { changedHead, markedHead } from './answer-head.ts'
 import { Asked } from './asked.ts'
-import { BackendConnection, type Responder } from './backend-connection.ts'
+import { BackendConnection, type Responder, STREAM_RESET, UNTOUCHED } from './backend-connection.ts'
 import { blameOf } from './blame.ts'
 import { Body, type BodyKind } from './body.ts'
 import type { HttpContext } from './context.ts'
@@ -167,6 +168,10 @@ export class Exchange extends PlacedFlow implements Responder, PackingOwner, Tel
     return true
   }
 
+  protected override dial(backend: Backend, done: Dialled): { cancel(): void } {
+    return this.#context.streamsOf(backend)?.dial(done) ?? super.dial(backend, done)
+  }
+
   protected override onDialled(backend: Backend, wire: Wire): void {
     const { wheel, view } = this.#context
     this.#sentAt = nowMs()
@@ -185,12 +190,14 @@ export class Exchange extends PlacedFlow implements Responder, PackingOwner, Tel
     this.#connection = connection
     this.phase = 'request'
     connection.assign(this)
+    if (this.#asked.upgrade !== '' && !connection.takesUpgrades)
+      return this.refuse(501, 'refused', 'the backend takes no upgrades on its HTTP/2 connection')
     const { backend, wire } = connection
     const { view, wheel } = this.#context
     const head = this.#asked.needsHost ? withHost(this.#asked.text, backend.host, backend.port) : this.#asked.text
     const introduced = backend.sendProxy !== 'off' && connection.uses === 1
     const proxy = introduced ? formatHeader(backend.sendProxy, this.#client.wire) : ''
-    this.#request.begin(proxy + head, wire, wheel, view.limits.bodyRate)
+    this.#request.begin(proxy + head, wire, wheel, view.limits.bodyRate, connection.multiplexed)
     if (!this.#request.done) this.#expectation?.sent(this.#context.isOld(backend))
     this.#client.onBodyWanted()
   }
@@ -367,9 +374,11 @@ export class Exchange extends PlacedFlow implements Responder, PackingOwner, Tel
       return this.#abortResponse('truncated-response')
     }
     const connection = this.#connection as BackendConnection
-    const stale = connection.uses > 1 && !this.stale
+    const untouched = code === UNTOUCHED
+    const stale = (untouched || (connection.uses > 1 && code !== STREAM_RESET)) && !this.stale
     if (!stale) this.judge(false)
-    const again = !begun && this.#asked.idempotent && this.#request.repeatable && (stale || !this.spent)
+    const safe = untouched || (!begun && this.#asked.idempotent)
+    const again = safe && this.#request.repeatable && (stale || !this.spent)
     this.failure = CLOSED
     if (!again) return this.onUnplaced()
     this.#connection = null

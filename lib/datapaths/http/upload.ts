@@ -24,6 +24,8 @@ export class Upload {
   /** The body in hand as text while it can be sent again; null when it can't. */
   #replay: string | null
   #prefix = ''
+  /** A body that comes in chunks is kept too, as far as it is small: the backend may hand it back. */
+  #keeps = false
 
   constructor(framing: Framing, maxBody: number) {
     const kind = framing.chunked ? 'chunked' : framing.length > 0 ? 'length' : 'none'
@@ -48,7 +50,7 @@ export class Upload {
   }
   /** All that has gone out is in hand: another backend could be asked. */
   get repeatable(): boolean {
-    return this.#replay !== null
+    return this.#replay !== null || (this.#keeps && this.unsent)
   }
 
   /** The length that the head tells is above the limit. */
@@ -62,7 +64,10 @@ export class Upload {
     to: Wire,
     wheel: DeadlineWheel,
     bodyRate: { readonly rate: number; readonly grace: number },
+    keeps: boolean,
   ): void {
+    this.#body.blocked = false // of another connection, if it was
+    this.#keeps = keeps
     if (this.#replay !== null) {
       to.writeText(head + this.#replay)
       return
@@ -74,13 +79,23 @@ export class Upload {
   /** Sends on what belongs to the body of `buf[start..end)`; answers where it ends. Then look at `refusal` and `blocked`. */
   feed(buf: Buffer, start: number, end: number, from: Wire, to: Wire): number {
     const body = this.#body
-    const first = this.unsent
-    const stop = body.relay(buf, start, end, from, to, this.#prefix)
+    const prefix = this.#prefix
+    const first = prefix !== ''
+    const stop = body.relay(buf, start, end, from, to, prefix)
     this.#prefix = ''
     if (first && body.done && body.kind === 'length' && stop - start <= MAX_REPLAY)
       this.#replay = buf.latin1Slice(start, stop)
+    else if (this.#keeps && body.kind === 'chunked') this.#keep(first, prefix.length)
     if (body.blocked) this.#pace?.hold()
     return stop
+  }
+
+  /** Keeps what has just been written behind a prefix of so many characters. */
+  #keep(first: boolean, prefix: number): void {
+    const { written } = this.#body
+    const before = first ? '' : this.#replay
+    const kept = written === null || before === null ? null : before + written.slice(prefix)
+    this.#replay = kept !== null && kept.length <= MAX_REPLAY ? kept : null
   }
 
   get refusal(): Refusal | null {
