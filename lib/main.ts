@@ -1,9 +1,8 @@
 /** The control thread's composition root: one run of the balancer, from configuration to exit code. */
 import { dirname, join, resolve } from 'node:path'
 import { type AdminServer, startAdmin } from './admin/index.ts'
-import type { Config } from './config/index.ts'
 import { type BalancerError, createLogger, formatAddress, systemClock } from './core/index.ts'
-import { Manager } from './service/index.ts'
+import { type Loaded, Manager, Reloads } from './service/index.ts'
 
 /** What listens where, once everything does. */
 export interface Started {
@@ -12,8 +11,8 @@ export interface Started {
 }
 
 export interface RunOptions {
-  readonly config: Config
-  /** The file that it came from, for `status`. */
+  readonly loaded: Loaded
+  /** The file that it came from. */
   readonly file: string
   readonly version: string
   readonly onStarted: (started: Started) => void
@@ -28,14 +27,14 @@ const PROGRESS_MS = 1000
 
 /** Runs until SIGTERM or SIGINT; resolves with the exit code. Throws BalancerError when it can't start. */
 export async function runBalancer(options: RunOptions): Promise<number> {
-  const { config, file, version } = options
+  const { loaded, file, version } = options
   const log = createLogger()
   let give: (code: number) => void = () => {}
   const ended = new Promise<number>((resolve) => {
     give = resolve
   })
   const manager = new Manager({
-    config,
+    config: loaded.config,
     stateFolder: join(dirname(resolve(file)), 'state'),
     clock: systemClock,
     log,
@@ -45,9 +44,10 @@ export async function runBalancer(options: RunOptions): Promise<number> {
     },
   })
   await manager.start()
+  const reloads = new Reloads({ manager, file, loaded, clock: systemClock, log })
   let admin: AdminServer
   try {
-    admin = await startAdmin({ config, file, version, manager, log })
+    admin = await startAdmin({ file, version, manager, reloads, log })
   } catch (error) {
     await manager.stop()
     throw error
@@ -62,14 +62,16 @@ export async function runBalancer(options: RunOptions): Promise<number> {
   }
   process.on('SIGTERM', stop)
   process.on('SIGINT', stop)
-  process.on('SIGHUP', () => log.warn('SIGHUP: reloading the configuration is not available yet; restart to apply it'))
+  process.on('SIGHUP', () => void reloads.reload({ by: 'SIGHUP', ifHash: null }))
   process.on('SIGUSR1', () => manager.threads?.broadcast({ type: 'reopen-logs' }))
   process.on('uncaughtException', (error) => {
     log.fatal({ err: error }, `control thread died: ${error.message}; the process ends`)
     process.exit(EXIT.failed)
   })
   options.onStarted({ admin: admin.address, listeners: listenersOf(manager) })
+  reloads.start()
   const code = await ended
+  reloads.stop()
   await admin.close()
   await manager.stop()
   return code
@@ -83,13 +85,8 @@ function listenersOf(manager: Manager): Record<string, string[]> {
 }
 
 /** Lets flows finish until the appliance's drain timeout. */
-async function drain(
-  manager: Manager,
-  { config, onDrain }: RunOptions,
-  signal: string,
-  hurry: AbortSignal,
-): Promise<number> {
-  const { log } = manager
+async function drain(manager: Manager, { onDrain }: RunOptions, signal: string, hurry: AbortSignal): Promise<number> {
+  const { log, config } = manager
   const { timeout } = config.appliance.drain
   const until = systemClock.now() + timeout
   log.info(

@@ -2,14 +2,15 @@
 import { OVERLOADS } from '../board/index.ts'
 import { formatAddress } from '../core/index.ts'
 import { BACKEND_STATES } from '../pool/index.ts'
-import { type Manager, type RunningService, Utilisation } from '../service/index.ts'
+import { type Manager, type Reloads, type RunningService, Utilisation } from '../service/index.ts'
 import { Exposition, type ProcessSource, type ServiceSource } from '../telemetry/index.ts'
 
-export function createExposition(manager: Manager, version: string): Promise<Exposition> {
+export function createExposition(manager: Manager, reloads: Reloads, version: string): Promise<Exposition> {
   const control = new Utilisation()
   const process: ProcessSource = {
     version,
-    configuredAt: manager.startedAt,
+    configuredAt: () => reloads.inForce.at,
+    reloads: () => reloads.counts,
     threads: () => manager.threads?.status() ?? [],
     overload: () => OVERLOADS.map((reason, i) => [reason, (manager.board.overload & (1 << i)) !== 0] as const),
     *utilisation() {

@@ -4,6 +4,7 @@ import type { Manager, Order, Outcome, Target, Verb } from '../service/index.ts'
 import { answerError, answerJson } from './answer.ts'
 import type { Call } from './routes.ts'
 import { type OperationsView, operationsView } from './views.ts'
+import { wishIn } from './wish.ts'
 
 /** What a verb is answered with. */
 export interface VerbAnswer extends OperationsView {
@@ -68,17 +69,12 @@ export async function operate(manager: Manager, call: Call, target: Target, verb
 }
 
 /** @returns what is asked, or what is wrong with it */
-function wishOf({ body, request }: Call, verb: Verb | 'weight'): Wish | string {
+function wishOf(call: Call, verb: Verb | 'weight'): Wish | string {
   const nothing: Wish = { reason: '', timeoutMs: null, weight: null }
-  if (body === '') return verb === 'weight' ? 'a weight is needed: { "weight": 50 }' : nothing
-  // A form of some page may send any text, but not this type without asking first.
-  if (!/^application\/json\b/i.test(request.headers['content-type'] ?? ''))
-    return 'the body is JSON: send Content-Type: application/json'
-  const fields = fieldsOf(body)
-  if (fields === null) return 'the body is not a JSON object'
+  if (call.body === '') return verb === 'weight' ? 'a weight is needed: { "weight": 50 }' : nothing
   const known = verb === 'weight' ? ['reason', 'weight'] : verb === 'drainstop' ? ['reason', 'timeout'] : ['reason']
-  const strange = Object.keys(fields).find((key) => !known.includes(key))
-  if (strange !== undefined) return `${JSON.stringify(strange)} is not known here; known: ${known.join(', ')}`
+  const fields = wishIn(call, known)
+  if (typeof fields === 'string') return fields
   const { reason = '', timeout, weight } = fields
   if (typeof reason !== 'string' || reason.length > MAX_REASON)
     return `reason is a text of at most ${MAX_REASON} characters`
@@ -92,14 +88,3 @@ function wishOf({ body, request }: Call, verb: Verb | 'weight'): Wish | string {
 
 const timeoutOf = (value: unknown): number | string =>
   typeof value === 'string' || typeof value === 'number' ? durationOf(value) : 'expected a duration such as 30s'
-
-function fieldsOf(body: string): Record<string, unknown> | null {
-  try {
-    const value: unknown = JSON.parse(body)
-    return typeof value === 'object' && value !== null && !Array.isArray(value)
-      ? (value as Record<string, unknown>)
-      : null
-  } catch {
-    return null
-  }
-}

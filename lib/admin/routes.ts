@@ -3,6 +3,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import {
   type BackendTracker,
   type Manager,
+  type Reloads,
   type RunningService,
   type Target,
   VERBS,
@@ -12,11 +13,13 @@ import type { Exposition } from '../telemetry/index.ts'
 import { answerError, answerJson, answerPieces, answerText, jsonList } from './answer.ts'
 import type { EventHub } from './events.ts'
 import { operate } from './operate.ts'
+import { reload } from './reload.ts'
 import { backendView, serviceView, statusView, upOf } from './views.ts'
 
 /** What the routes answer from. */
 export interface AdminContext {
   readonly manager: Manager
+  readonly reloads: Reloads
   readonly file: string
   readonly version: string
   readonly exposition: Exposition
@@ -61,6 +64,7 @@ const ROUTES: readonly Route[] = [
   { method: 'GET', path: '/api/v1/services/:service/backends/:backend', handle: backend },
   { method: 'GET', path: '/api/v1/events', handle: events },
   { method: 'POST', path: '/api/v1/threads/:thread/restart', handle: restartThread },
+  { method: 'POST', path: '/api/v1/reload', handle: reload },
   ...VERBS.flatMap((verb) =>
     TARGETS.map((path): Route => ({ method: 'POST', path: `${path}/${verb}`, handle: verbHandler(verb) })),
   ),
@@ -126,8 +130,8 @@ function metrics({ exposition }: AdminContext, { request, response }: Call): Pro
   return answerPieces(request, response, exposition.contentType, exposition.pieces())
 }
 
-function status({ manager, file, version }: AdminContext, { response }: Call): void {
-  answerJson(response, 200, statusView(manager, file, version, Date.now()))
+function status({ manager, reloads, file, version }: AdminContext, { response }: Call): void {
+  answerJson(response, 200, statusView(manager, reloads, { file, version }, Date.now()))
 }
 
 function services({ manager }: AdminContext, { request, response }: Call): Promise<void> {

@@ -1,9 +1,8 @@
 /** The admin listener: API, metrics and health of the process itself. */
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import { resolve } from 'node:path'
-import type { Config } from '../config/index.ts'
 import { createServer, type Logger, messageOf } from '../core/index.ts'
-import type { Manager } from '../service/index.ts'
+import type { Manager, Reloads } from '../service/index.ts'
 import { type Access, operatorOf, refusalOf } from './access.ts'
 import { answerError } from './answer.ts'
 import { EventHub } from './events.ts'
@@ -12,10 +11,10 @@ import { createExposition } from './metrics.ts'
 import { type AdminContext, matchRoute } from './routes.ts'
 
 export interface AdminOptions {
-  readonly config: Config
   readonly file: string
   readonly version: string
   readonly manager: Manager
+  readonly reloads: Reloads
   readonly log: Logger
 }
 
@@ -35,17 +34,18 @@ const KEEP_ALIVE_MS = 65_000 // longer than a usual scrape interval
 const STALL_MS = 60_000 // a client that reads nothing for so long is cut; an event stream has its heartbeats
 
 /** @throws BalancerError LISTEN_FAILED */
-export async function startAdmin({ config, file, version, manager, log }: AdminOptions): Promise<AdminServer> {
-  const { listen, token } = config.admin
+export async function startAdmin({ file, version, manager, reloads, log }: AdminOptions): Promise<AdminServer> {
+  const { listen } = manager.config.admin
   const events = new EventHub(manager)
   const context: AdminContext = {
     manager,
+    reloads,
     file: resolve(file),
     version,
-    exposition: await createExposition(manager, version),
+    exposition: await createExposition(manager, reloads, version),
     events,
   }
-  const access = { token, own: listen.startsWith('unix:') }
+  const own = listen.startsWith('unix:')
   const server = createServer(
     {
       maxHeaderSize: MAX_HEAD,
@@ -55,7 +55,8 @@ export async function startAdmin({ config, file, version, manager, log }: AdminO
       keepAliveTimeout: KEEP_ALIVE_MS,
     },
     (request, response) => {
-      serve(context, access, request, response).catch((error: unknown) => {
+      const { token } = manager.config.admin
+      serve(context, { token, own }, request, response).catch((error: unknown) => {
         if (response.destroyed) return // the client went away
         log.error({ err: error }, `admin ${request.method} failed: ${messageOf(error)}`)
         if (response.headersSent) response.destroy()

@@ -15,11 +15,14 @@ import type { ProbeReason, ProbeRecord } from '../probes/index.ts'
 import type {
   BackendTracker,
   Control,
+  DepartureStatus,
   DrainEnd,
   LastOrder,
   Manager,
   OperationChange,
   Operations,
+  ReloadOutcome,
+  Reloads,
   RunningService,
   StateChange,
   Subject,
@@ -188,6 +191,23 @@ export interface StatusView {
   readonly file: string
   readonly startedAt: string
   readonly uptimeMs: number
+  /** What is in force, and what came of the last reload; null: there was none. */
+  readonly config: {
+    readonly hash: string
+    readonly at: string
+    readonly by: string
+    readonly last: {
+      readonly at: string
+      readonly by: string
+      readonly result: ReloadOutcome['result']
+      readonly sentence: string
+    } | null
+  }
+  /** Services, and backends of services, that are no longer configured and still have flows. */
+  readonly departing: readonly (Omit<DepartureStatus, 'since' | 'deadline'> & {
+    readonly since: string
+    readonly deadline: string
+  })[]
   /** It takes no new flows and ends with the last. */
   readonly draining: boolean
   /** What runs short, so that new connections are refused. Empty: nothing. */
@@ -197,7 +217,7 @@ export interface StatusView {
   readonly bounds: readonly number[]
   readonly threads: readonly { readonly thread: number; readonly restarts: number; readonly startedAt: string }[]
   readonly services: readonly ServiceSummary[]
-  /** What an operator should look at. Empty: nothing. */
+  /** What an operator should look at. Empty: nothing. `service` '': the appliance. */
   readonly problems: readonly { readonly service: string; readonly message: string }[]
 }
 
@@ -343,7 +363,12 @@ function certificateView({ name, credentials, problem }: StoredCertificate, now:
 
 export const upOf = ({ trackers }: RunningService): number => trackers.filter(({ state }) => state === 'up').length
 
-export function statusView(manager: Manager, file: string, version: string, now: number): StatusView {
+export function statusView(
+  manager: Manager,
+  reloads: Reloads,
+  { file, version }: { readonly file: string; readonly version: string },
+  now: number,
+): StatusView {
   const services = [...manager.services.values()]
   return {
     version,
@@ -352,6 +377,8 @@ export function statusView(manager: Manager, file: string, version: string, now:
     file,
     startedAt: iso(manager.startedAt),
     uptimeMs: Math.max(0, now - manager.startedAt),
+    config: configView(reloads),
+    departing: manager.departing().map((row) => ({ ...row, since: iso(row.since), deadline: iso(row.deadline) })),
     draining: manager.draining,
     overload: OVERLOADS.filter((_what, i) => (manager.board.overload & (1 << i)) !== 0),
     operated: operationsView(manager.operator.appliance, '', now),
@@ -365,11 +392,24 @@ export function statusView(manager: Manager, file: string, version: string, now:
       backends: service.trackers.length,
       active: manager.board.active('service', service.view.row),
     })),
-    problems: services.flatMap((service) =>
-      problemsOf(service, now).map((message) => ({ service: service.name, message })),
-    ),
+    problems: [
+      ...reloadProblems(reloads),
+      ...services.flatMap((service) => problemsOf(service, now).map((message) => ({ service: service.name, message }))),
+    ],
   }
 }
+
+function configView({ inForce, last }: Reloads): StatusView['config'] {
+  const { hash, at, by } = inForce
+  const tried = last === null ? null : { at: iso(last.at), by: last.by, result: last.result, sentence: last.sentence }
+  return { hash, at: iso(at), by, last: tried }
+}
+
+/** The files are not what is in force. */
+const reloadProblems = ({ last }: Reloads): StatusView['problems'] =>
+  last === null || last.result === 'applied' || last.result === 'refused'
+    ? []
+    : [{ service: '', message: `the last reload failed: ${last.sentence}` }]
 
 function problemsOf(service: RunningService, now: number): string[] {
   const problems: string[] = []

@@ -1,6 +1,5 @@
 /** The shared memory that control thread and data threads read and write; see docs/architecture.md for who writes what. */
 import { randomBytes } from 'node:crypto'
-import { BalancerError } from '../core/index.ts'
 import { BindingTable, newBindings } from './bindings.ts'
 import { ClientTable } from './clients.ts'
 import { OVERLOADS, type Overload } from './columns.ts'
@@ -137,10 +136,23 @@ export class Board {
     Atomics.store(this.words, at + BACKEND_WORD.accepts, accepts)
     Atomics.store(this.words, at + BACKEND_WORD.weight, weight)
     Atomics.store(this.words, at + BACKEND_WORD.most, most)
+    this.touch(poolRow)
+  }
+
+  /** Everybody who waits for a change of a pool looks again. */
+  touch(poolRow: number): void {
     const epoch = SHARED.pool + poolRow * ROW_WORDS + POOL_WORD.epoch
     Atomics.add(this.words, epoch, 1)
     Atomics.notify(this.words, epoch)
     this.#wake(poolRow)
+  }
+
+  /** Makes a row as new, for another key. Only when nothing is under way on it. */
+  clear(kind: RowKind, row: number): void {
+    // What a pool counts goes on: threads compare it with what they saw last.
+    if (kind !== 'pool') this.words.fill(0, SHARED[kind] + row * ROW_WORDS, SHARED[kind] + (row + 1) * ROW_WORDS)
+    const width = TOTALS.width[kind]
+    for (const totals of this.#totals) totals.fill(0, TOTALS[kind] + row * width, TOTALS[kind] + (row + 1) * width)
   }
 
   /** Failures of a backend's flows in a row, since the last success. */
@@ -167,25 +179,4 @@ function newBuffer(threads: number): SharedArrayBuffer {
   const secret = randomBytes(8)
   new Int32Array(buffer, clientsOffset(threads), 2).set([secret.readInt32LE(0), secret.readInt32LE(4)])
   return buffer
-}
-
-/** Hands out rows by key (`service`, `service/backend`, `service address:port`, `service pool`): the same key has the same row for good. */
-export class RowBook {
-  readonly #rows: Record<RowKind, Map<string, number>> = {
-    service: new Map(),
-    listener: new Map(),
-    backend: new Map(),
-    pool: new Map(),
-  }
-
-  row(kind: RowKind, key: string): number {
-    const rows = this.#rows[kind]
-    const known = rows.get(key)
-    if (known !== undefined) return known
-    const row = rows.size
-    if (row >= MAX_ROWS[kind])
-      throw new BalancerError('BOARD_FULL', `no room for ${kind} ${key}: ${MAX_ROWS[kind]} are in use`)
-    rows.set(key, row)
-    return row
-  }
 }

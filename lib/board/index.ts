@@ -1,5 +1,5 @@
 export { Bindings, type BindingTable, MAX_SCOPES, newBindings } from './bindings.ts'
-export { Board, type Decision, RowBook } from './board.ts'
+export { Board, type Decision } from './board.ts'
 export { ACCEPTS, ActiveCounts, BackendCell, ListenerCell, PoolCell, ServiceCell, WEIGHT_UNIT } from './cells.ts'
 export { Clients, type ClientTable, type Pace, paceOf, REFUSED, sharedTime, UNLIMITED } from './clients.ts'
 export {
@@ -24,3 +24,4 @@ export {
 } from './columns.ts'
 export type { Digest } from './keyed-hash.ts'
 export { MAX_ROWS, type RowKind } from './layout.ts'
+export { RowBook, type RowKey } from './row-book.ts'

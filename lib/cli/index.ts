@@ -7,6 +7,7 @@ import type { AdminFlags } from './client.ts'
 import { CommandFailure } from './failure.ts'
 import type { OperateFlags, Verb } from './operate.ts'
 import type { QueryFlags } from './query.ts'
+import type { ReloadFlags } from './reload.ts'
 
 /** Exit codes: 0 done, 1 failed, 2 wrong usage or invalid config, 3 the balancer can't be reached, 4 a deadline cut flows, 5 refused. */
 const WRONG_USAGE = 2
@@ -94,6 +95,19 @@ export async function main(argv: readonly string[]): Promise<number> {
     .action(async (target: string, value: number, flags: OperateFlags) => {
       const { weigh } = await import('./operate.ts')
       code = await weigh(target, value, flags, DEFAULT_FILE)
+    })
+  admin(
+    program.command('reload').description('bring the configuration file as it is now into force, without a restart'),
+  )
+    .option(
+      '--if-hash <hash>',
+      'only if this configuration is in force: as `evenkeel query --json` and the last reload tell it',
+    )
+    .option('--json', 'print what the admin API answers')
+    .addHelpText('after', example('evenkeel reload', 'evenkeel reload --if-hash 0123456789abcdef'))
+    .action(async (flags: ReloadFlags) => {
+      const { reload } = await import('./reload.ts')
+      code = await reload(flags, DEFAULT_FILE)
     })
   admin(program.command('top').description('a live view of services and backends; q ends it'))
     .addHelpText('after', example('evenkeel top', 'evenkeel top --admin 10.0.0.5:9600'))

@@ -36,7 +36,7 @@ export async function run(file: string, flags: RunFlags): Promise<number> {
       demo = await startDemo(flags.demoPort)
     }
     return await runBalancer({
-      config,
+      loaded: result,
       file,
       version: flags.version,
       onStarted: (started) => announce(started, config, flags, demo),

@@ -1,7 +1,7 @@
 /** Brings the services of all files together under one root, `defaults` merged into each. */
 
 import type { Environment } from './environment.ts'
-import { type Found, findFiles, openSource } from './files.ts'
+import { type Found, findFiles, globFolder, openSource } from './files.ts'
 import { readYaml } from './reader.ts'
 import { poolShape } from './schema.ts'
 import { type Finding, type Source, where } from './source.ts'
@@ -13,15 +13,17 @@ export interface Assembly {
   readonly sources: Source[]
   /** Absolute paths of the included files. */
   readonly files: string[]
+  /** Where globs look for files. */
+  readonly folders: string[]
 }
 
 /** @param root what the main file says */
 export async function assemble(main: Source, mainPath: string, root: Tree, env: Environment): Promise<Assembly> {
-  const assembly = { root, findings: [], sources: [main], files: [] } as Assembly
+  const assembly = { root, findings: [], sources: [main], files: [], folders: [] } as Assembly
   if (root.kind !== 'map') return assembly
   const own = root.entries.get('virtualServices')
   const services = new Map(own?.value.kind === 'map' ? own.value.entries : [])
-  for (const found of await includedFiles(main, mainPath, root, assembly.findings))
+  for (const found of await includedFiles(main, mainPath, root, assembly))
     for (const [name, entry] of await readIncluded(found, env, assembly)) {
       const first = services.get(name)
       if (first === undefined) services.set(name, entry)
@@ -64,12 +66,18 @@ function withPools(service: Tree): Tree {
   return withEntry(service, 'pools', { ...pools, value: { ...pools.value, entries } })
 }
 
-async function includedFiles(main: Source, mainPath: string, root: Branch, findings: Finding[]): Promise<Found[]> {
+async function includedFiles(
+  main: Source,
+  mainPath: string,
+  root: Branch,
+  { findings, folders }: Assembly,
+): Promise<Found[]> {
   const include = child(root, 'include')
   const files = new Map<string, Found>()
   for (const [i, item] of (include?.kind === 'list' ? itemsOf(include) : [include]).entries()) {
     const pattern = textOf(item)
     if (item === undefined || pattern === undefined) continue
+    folders.push(...globFolder(pattern, main))
     const found = await findFiles(pattern, main)
     const path = include?.kind === 'list' ? ['include', i] : ['include']
     if (typeof found === 'string') findings.push({ at: item.at, path, message: found })

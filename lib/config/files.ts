@@ -6,6 +6,7 @@ import { Source } from './source.ts'
 
 const MAX_BYTES = 4 * 1024 ** 2 // a thousand services written out; YAML is parsed on the control thread
 const MAX_FILES = 1024
+const GLOB = /[*?[\]{}]/
 
 interface Opened {
   readonly source: Source
@@ -59,13 +60,19 @@ export interface Found {
   readonly path: string
 }
 
+/** The folder in which a new file may come to match a pattern, as far as that is one; empty: it is a plain name. */
+export function globFolder(pattern: string, from: Source): string[] {
+  const at = pattern.search(GLOB)
+  return at < 0 ? [] : [resolve(from.folder, dirname(`${pattern.slice(0, at)}x`))]
+}
+
 /** @returns the files of a pattern in order of their names, or a sentence that says what is wrong */
 export async function findFiles(pattern: string, from: Source): Promise<readonly Found[] | string> {
   const toFound = (file: string): Found => ({
     name: isAbsolute(file) ? file : join(dirname(from.name), file),
     path: resolve(from.folder, file),
   })
-  if (!/[*?[\]{}]/.test(pattern)) {
+  if (!GLOB.test(pattern)) {
     const found = toFound(pattern)
     return (await isFile(found.path)) ? [found] : `there is no file ${JSON.stringify(found.name)}`
   }

@@ -1,7 +1,8 @@
 export { OWN_COOKIE } from './affinity.ts'
+export { type Difference, differences, diffServices, needsRestart, partsOf, type ServiceDiff } from './diff.ts'
 export { configurationReference, jsonSchema } from './document.ts'
 export { type LdapFilter, parseLdapFilter } from './ldap-filter.ts'
-export { type LoadOptions, type LoadResult, loadConfig, loadConfigText } from './load.ts'
+export { type LoadOptions, type LoadResult, loadConfig, loadConfigText, type SourceText } from './load.ts'
 export { redact } from './redact.ts'
 export { problemsToJson, renderProblems } from './render.ts'
 export type {

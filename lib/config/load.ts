@@ -23,10 +23,20 @@ export interface LoadOptions {
   readonly env?: Environment
 }
 
-/** `files`: absolute paths of all files that were read or tried, the main one first. */
+/** A file that a configuration was read from. */
+export interface SourceText {
+  /** Absolute. */
+  readonly path: string
+  readonly text: string
+}
+
+/**
+ * `files`: absolute paths of all files that were read or tried, the main one first. `texts`: what they held. `folders`: where
+ * globs would find further files.
+ */
 export type LoadResult =
-  | { ok: true; config: Config; files: string[]; warnings: Problem[] }
-  | { ok: false; problems: Problem[]; files: string[] }
+  | { ok: true; config: Config; files: string[]; texts: SourceText[]; folders: string[]; warnings: Problem[] }
+  | { ok: false; problems: Problem[]; files: string[]; texts: SourceText[]; folders: string[] }
 
 /** Never rejects because of what the files hold. */
 export async function loadConfig(file: string, options: LoadOptions = {}): Promise<LoadResult> {
@@ -34,7 +44,8 @@ export async function loadConfig(file: string, options: LoadOptions = {}): Promi
   const { source, refused } = await openSource(path, file)
   if (refused === undefined) return loadSource(source, path, options)
   const at = { source, offset: refused.offset }
-  return { ok: false, problems: toProblems([{ at, path: [], message: refused.message }], [source]), files: [path] }
+  const problems = toProblems([{ at, path: [], message: refused.message }], [source])
+  return { ok: false, problems, files: [path], texts: [], folders: [] }
 }
 
 /** @param name the file that the text would be written to: for problems, and what relative paths are relative to */
@@ -46,14 +57,19 @@ export function loadConfigText(text: string, name: string, options: LoadOptions 
 async function loadSource(main: Source, path: string, options: LoadOptions): Promise<LoadResult> {
   const env = options.env ?? process.env
   const read = readYaml(main, env)
-  if (read.tree === null) return { ok: false, problems: toProblems(read.findings, [main]), files: [path] }
-  const { root, findings, sources, files } = await assemble(main, path, read.tree, env)
+  if (read.tree === null) {
+    const texts = [{ path, text: main.text }]
+    return { ok: false, problems: toProblems(read.findings, [main]), files: [path], texts, folders: [] }
+  }
+  const { root, findings, sources, files: included, folders } = await assemble(main, path, read.tree, env)
   const parsed = parse(root)
   const wrong = [...read.findings, ...findings, ...parsed.findings, ...check(root)]
-  const all = [path, ...files]
-  if (parsed.config === null || wrong.length > 0) return { ok: false, problems: toProblems(wrong, sources), files: all }
+  const files = [path, ...included]
+  const texts = files.map((each, i) => ({ path: each, text: sources[i]?.text ?? '' }))
+  if (parsed.config === null || wrong.length > 0)
+    return { ok: false, problems: toProblems(wrong, sources), files, texts, folders }
   const config = withAbsolutePaths(parsed.config, root)
-  return { ok: true, config, files: all, warnings: toProblems(warn(root), sources) }
+  return { ok: true, config, files, texts, folders, warnings: toProblems(warn(root), sources) }
 }
 
 function parse(root: Tree): { config: Config | null; findings: readonly Finding[] } {

@@ -353,6 +353,10 @@ export const configSchema = z.strictObject({
         })
         .prefault({})
         .describe('What SIGTERM does to flows.'),
+      watch: z
+        .boolean()
+        .default(false)
+        .describe('Reload when this file, or one that it includes, has changed. What is not valid changes nothing.'),
       affinity: bindings,
       tickets,
       overload: overload

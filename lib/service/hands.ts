@@ -1,8 +1,9 @@
 /** How the standings of appliance, services and backends are brought about: gates in the data threads, facts of the trackers. */
 import { BACKEND, type Board, REASONS, SERVICE } from '../board/index.ts'
+import type { ServiceConfig } from '../config/index.ts'
 import type { ServiceGate } from '../datapaths/index.ts'
 import type { Admits } from '../pool/index.ts'
-import type { RunningService } from './manager.ts'
+import type { RunningService } from './blueprint.ts'
 import type { Operations, Standing } from './operations.ts'
 import { poolsOf } from './pools.ts'
 import { claimPort } from './ports.ts'
@@ -20,14 +21,18 @@ export interface World {
 }
 
 /** May clients be bound to its backends? */
-export const bindsClients = ({ config }: RunningService, pool?: string): boolean =>
+export const bindsClients = (config: ServiceConfig, pool?: string): boolean =>
   poolsOf(config).some(([name, { affinity }]) => affinity.type !== 'none' && (pool === undefined || pool === name))
+
+/** Where a service drains, it still listens for the clients that are bound to its backends. */
+export function gateOf(operations: Operations, config: ServiceConfig): ServiceGate {
+  if (operations === 'started') return 'open'
+  return operations === 'draining' && bindsClients(config) ? 'bound' : 'shut'
+}
 
 /** Keeps a service as the appliance and its own operators want it: the more closed of the two. */
 export class ServiceHands implements Hands {
-  readonly timeoutMs: number
-  readonly binds: boolean
-  readonly #service: RunningService
+  #service: RunningService
   readonly #world: World
   #own: Operations = 'started'
   #appliance: Operations = 'started'
@@ -37,8 +42,19 @@ export class ServiceHands implements Hands {
   constructor(service: RunningService, world: World) {
     this.#service = service
     this.#world = world
-    this.timeoutMs = service.config.drain.timeout
-    this.binds = bindsClients(service)
+  }
+
+  get timeoutMs(): number {
+    return this.#service.config.drain.timeout
+  }
+  get binds(): boolean {
+    return bindsClients(this.#service.config)
+  }
+
+  /** It has another configuration, which every thread knows. */
+  become(service: RunningService): void {
+    this.#service = service
+    this.#tellTrackers()
   }
 
   /** What it does at present. */
@@ -47,8 +63,12 @@ export class ServiceHands implements Hands {
   }
 
   get gate(): ServiceGate {
-    if (this.operations === 'started') return 'open'
-    return this.operations === 'draining' && this.binds ? 'bound' : 'shut'
+    return gateOf(this.operations, this.#service.config)
+  }
+
+  /** How its gate will be under another configuration. */
+  gateUnder(config: ServiceConfig): ServiceGate {
+    return gateOf(this.operations, config)
   }
 
   flows(): number {
@@ -144,12 +164,17 @@ async function oldestOf({ threads }: World, service: string, backend: string | n
 
 /** All services together. */
 export class ApplianceHands implements Hands {
-  readonly timeoutMs: number
-  readonly #services: readonly ServiceHands[]
+  timeoutMs: number
+  readonly #all: ReadonlyMap<string, ServiceHands>
 
-  constructor(services: readonly ServiceHands[], timeoutMs: number) {
-    this.#services = services
+  /** @param services those that there are at the time */
+  constructor(services: ReadonlyMap<string, ServiceHands>, timeoutMs: number) {
+    this.#all = services
     this.timeoutMs = timeoutMs
+  }
+
+  get #services(): ServiceHands[] {
+    return [...this.#all.values()]
   }
 
   get binds(): boolean {
@@ -186,22 +211,24 @@ const WISHES = { started: 'ready', draining: 'drain', stopped: 'maintenance' } a
 
 /** One backend: what the operator wants of it is a fact of its tracker. */
 export class BackendHands implements Hands {
-  readonly timeoutMs: number
   /** The configuration drains it: that is its time, whether flows are left or not. */
   configured = false
-  readonly #binds: boolean
   readonly #tracker: BackendTracker
   readonly #world: World
+  readonly #binds: (pool: string) => boolean
 
-  constructor(tracker: BackendTracker, service: RunningService, world: World) {
+  /** @param binds may clients be bound to the backends of that pool, by the configuration of the time? */
+  constructor(tracker: BackendTracker, binds: (pool: string) => boolean, world: World) {
     this.#tracker = tracker
     this.#world = world
-    this.#binds = bindsClients(service, tracker.pool)
-    this.timeoutMs = tracker.drainTimeoutMs
+    this.#binds = binds
   }
 
+  get timeoutMs(): number {
+    return this.#tracker.drainTimeoutMs
+  }
   get binds(): boolean {
-    return this.#binds || this.configured
+    return this.#binds(this.#tracker.pool) || this.configured
   }
 
   flows(): number {
@@ -215,6 +242,13 @@ export class BackendHands implements Hands {
   /** Before the threads start. */
   begin(operations: Operations, deadline: number | null, sentence: string): void {
     this.#tracker.operate({ admin: WISHES[operations], cause: 'operator', why: sentence, deadline })
+  }
+
+  /** The configuration says otherwise than it did: it wins. */
+  configure(operations: Operations, deadline: number | null): void {
+    this.configured = operations === 'draining'
+    const why = `admin: ${WISHES[operations]} in the configuration`
+    this.#tracker.operate({ admin: WISHES[operations], cause: 'config', why, deadline })
   }
 
   async apply({ operations }: Standing, { cause, sentence, deadline }: Why): Promise<void> {

@@ -3,24 +3,25 @@ import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { setFlagsFromString } from 'node:v8'
 import { Board, newBindings, RowBook, sharedTime } from '../board/index.ts'
-import type { Config, OutliersConfig, PoolConfig, ServiceConfig } from '../config/index.ts'
-import { type BalancerError, type Clock, formatAddress, type Logger } from '../core/index.ts'
-import type { BackendView, ListenerView, PoolView, ServiceView } from '../datapaths/index.ts'
-import type { CertificateStore } from '../tls/index.ts'
+import type { Config } from '../config/index.ts'
+import type { BalancerError, Clock, Logger } from '../core/index.ts'
 import { AffinityPlan, usesTable } from './affinity.ts'
+import { type Blueprint, Draughtsman, type RunningService, totalOf } from './blueprint.ts'
+import { Change } from './change.ts'
+import { type DepartureStatus, Departures } from './departures.ts'
 import { spreadOf } from './drain.ts'
 import { Leftovers } from './leftovers.ts'
 import { descriptorMeans, MemoryUse, memoryMeans } from './means.ts'
 import { Memory } from './memory.ts'
 import { type OperationChange, Operator } from './operator.ts'
-import { OutlierWatch } from './outliers.ts'
 import { OverloadWatch } from './overload.ts'
 import { membersOf, poolsOf, sizeOf } from './pools.ts'
-import { type Claim, claimPort } from './ports.ts'
+import type { Claim } from './ports.ts'
 import { type Entry, entryOf, NOTHING, probedOf, type Recalled, type SavedBackend, type Snapshot } from './saved.ts'
 import { Security } from './security.ts'
 import { Threads } from './threads.ts'
-import { BackendTracker, type StateChange } from './tracker.ts'
+import type { BackendTracker, StateChange } from './tracker.ts'
+import { Turns } from './turns.ts'
 
 const ENTRIES_MS = 1000 // a full table takes 10 ms to count
 const TICK_MS = 200 // how soon a drained backend is seen as down
@@ -35,70 +36,80 @@ export interface ManagerOptions {
   readonly onHopeless: (error: BalancerError) => void
 }
 
-/** A virtual service as the control thread knows it. */
-export interface RunningService {
-  readonly name: string
-  readonly config: ServiceConfig
-  readonly view: ServiceView
-  readonly trackers: readonly BackendTracker[]
-  /** null: it does not end TLS. */
-  readonly certificates: CertificateStore | null
-  readonly outliers: readonly OutlierWatch[]
-}
-
 export class Manager {
   readonly board: Board
   readonly startedAt: number
+  readonly turns = new Turns()
+  readonly rows = new RowBook()
+  readonly draughtsman: Draughtsman
+  readonly security: Security
+  readonly departures: Departures
+  readonly services = new Map<string, RunningService>()
+  /** Services that are no longer configured, as long as they have flows. */
+  readonly parting = new Map<string, RunningService>()
   readonly #options: ManagerOptions
-  readonly #rows = new RowBook()
-  readonly #affinity: AffinityPlan
-  readonly #security: Security
-  readonly #services = new Map<string, RunningService>()
+  #config: Config
   readonly #listeners = new Set<(change: StateChange) => void>()
   #threads: Threads | null = null
   readonly #overload: OverloadWatch
   readonly #leftovers: Leftovers
   #ticker: NodeJS.Timeout | null = null
   readonly #memory: Memory
+  /** Of the run before, and of what has gone meanwhile and may come back. */
   #recalled: Recalled = NOTHING
+  readonly #parted = new Map<string, SavedBackend>()
   #operator: Operator | null = null
   readonly #operationListeners = new Set<(change: OperationChange) => void>()
   #draining = false
+  /** A change is being prepared: what its rows say must stay. */
+  #changing = false
   #entries: Int32Array | null = null
   #entriesAt = 0
 
   constructor(options: ManagerOptions) {
-    const { threads, affinity } = options.config.appliance
+    const { config, clock, log, stateFolder } = options
+    const { threads, affinity, stateFile, tickets, overload } = config.appliance
     this.#options = options
+    this.#config = config
     const count = threads === 'auto' ? Math.min(availableParallelism(), 32) : threads
     this.board = new Board(count, undefined, newBindings(affinity.maxEntries))
-    this.#affinity = new AffinityPlan(options.stateFolder, options.log)
-    this.#security = new Security({
-      tickets: options.config.appliance.tickets,
-      folder: join(options.stateFolder, 'ocsp'),
-      clock: options.clock,
-      log: options.log,
-      threads: () => this.#threads,
+    const folder = join(stateFolder, 'ocsp')
+    this.security = new Security({ tickets, folder, clock, log, threads: () => this.#threads, turns: this.turns })
+    this.departures = new Departures(clock, log, this.turns)
+    this.draughtsman = new Draughtsman({
+      board: this.board,
+      rows: this.rows,
+      affinity: new AffinityPlan(stateFolder, log),
+      security: this.security,
+      clock,
+      log,
+      recall: (key, { backend, health }) => this.#healthOf(key, probedOf(backend, health)),
+      onDeadline: (service, backend, timeoutMs) => {
+        const cut = this.#threads?.ask({ type: 'cut', service, backend, spreadMs: spreadOf(timeoutMs) })
+        cut?.catch((error: unknown) => log.error({ err: error }, `flows on ${service}/${backend} were not cut`))
+      },
+      onChange: (change) => {
+        for (const listener of this.#listeners) listener(change)
+      },
     })
-    this.startedAt = options.clock.wall()
+    this.startedAt = clock.wall()
     setFlagsFromString('--expose-gc') // for threads that start from now on: see `collect`
-    const { stateFile } = options.config.appliance
-    const path = stateFile === 'off' ? null : stateFile
-    this.#memory = new Memory({ path, clock: options.clock, log: options.log })
+    this.#memory = new Memory({ path: stateFile === 'off' ? null : stateFile, clock, log })
     const use = new MemoryUse()
     const collect = () => this.#threads?.broadcast({ type: 'collect' })
     this.#overload = new OverloadWatch({
-      limits: options.config.appliance.overload,
+      limits: overload,
       board: this.board,
-      log: options.log,
+      log,
       means: { memory: () => memoryMeans(use, this.#threads?.held() ?? 0), descriptors: descriptorMeans },
       collect,
     })
     this.#leftovers = new Leftovers({ active: () => this.activeConnections(), looks: FLOOD_OVER_TICKS, collect })
   }
 
-  get services(): ReadonlyMap<string, RunningService> {
-    return this.#services
+  /** What is in force. */
+  get config(): Config {
+    return this.#config
   }
   get threads(): Threads | null {
     return this.#threads
@@ -122,43 +133,29 @@ export class Manager {
    */
   async start(): Promise<void> {
     const { config, clock, log, onHopeless } = this.#options
-    const claims: Claim[] = []
-    await this.#security.load()
+    await this.security.load()
     this.#recalled = await this.#memory.recall(new Set(Object.keys(config.virtualServices)), entriesOf(config))
-    try {
-      const total = Object.values(config.virtualServices).reduce((sum, service) => sum + sizeOf(service), 0)
-      let index = 0
-      for (const [name, service] of Object.entries(config.virtualServices)) {
-        const running = await this.#prepare(name, service, claims, index, total)
-        index += sizeOf(service)
-        this.#services.set(name, running)
-      }
-    } finally {
-      await Promise.all(claims.map((claim) => claim.release()))
-    }
+    for (const blueprint of await this.#draw(config))
+      this.services.set(blueprint.name, this.draughtsman.establish(blueprint, null))
+    this.rows.settle()
+    for (const { name, outliers } of this.services.values())
+      for (const watch of outliers) watch.recallAll((backend) => this.#recalled.backends.get(`${name}/${backend}`))
     const operator = this.#newOperator()
     this.#operator = operator
     this.#threads = new Threads({
       board: this.board,
       accessLog: config.accessLog,
       services: () =>
-        [...this.#services.values()].map(({ name, view }) => ({ ...view, tls: this.#security.viewOf(name) })),
+        [...this.services.values()].map(({ name, view }) => ({ ...view, tls: this.security.viewOf(name) })),
       gates: () => operator.gates(),
-      tickets: () => this.#security.tickets,
+      tickets: () => this.security.tickets,
       clock,
       log,
       onHopeless,
     })
     // Probes start first, so that the first connection finds their results.
     for (const tracker of this.trackers()) tracker.start()
-    this.#ticker = setInterval(() => {
-      for (const tracker of this.trackers()) tracker.tick()
-      this.#leftovers.look()
-      this.board.bindings.sweep(sharedTime(performance.now()))
-      operator.tick()
-      for (const { outliers } of this.#services.values())
-        for (const watch of outliers) if (watch.tick()) void this.#memory.save()
-    }, TICK_MS)
+    this.#ticker = setInterval(() => this.#tick(), TICK_MS)
     try {
       await this.#overload.look() // before the first connection
       await this.#threads.start()
@@ -166,21 +163,90 @@ export class Manager {
       this.#stopTrackers()
       throw error
     }
+    this.#recalled = NOTHING
     this.#overload.start()
-    this.#security.start()
+    this.security.start()
     this.#memory.start(() => this.#snapshot())
+  }
+
+  async #draw({ virtualServices }: Config): Promise<Blueprint[]> {
+    const claims: Claim[] = []
+    const blueprints: Blueprint[] = []
+    const total = totalOf(virtualServices)
+    let index = 0
+    try {
+      for (const [name, service] of Object.entries(virtualServices)) {
+        const around = { before: null, listens: true, bound: [], claims, index, total }
+        blueprints.push(await this.draughtsman.draw(name, service, around))
+        index += sizeOf(service)
+      }
+    } finally {
+      await Promise.all(claims.map((claim) => claim.release()))
+    }
+    return blueprints
+  }
+
+  /**
+   * Brings another configuration into force: all of it, or none. Only what differs is touched.
+   * @throws BalancerError with a sentence that says what keeps it from being in force
+   */
+  apply(config: Config): Promise<void> {
+    return this.turns.alone(async () => {
+      this.#changing = true
+      try {
+        await new Change(this, this.#config, config).run()
+      } finally {
+        this.#changing = false
+      }
+      void this.#memory.save()
+    })
+  }
+
+  /** Said by a change when it is sure to come about: from here on this is the configuration. */
+  adopt(config: Config): void {
+    this.#config = config
+    this.operator.drainTimeoutMs = config.appliance.drain.timeout
+    this.#overload.limits = config.appliance.overload
+  }
+
+  /** Keeps what is known of a backend that goes: it may come back. */
+  remember(tracker: BackendTracker): void {
+    this.#parted.set(`${tracker.service}/${tracker.name}`, tracker.saved())
+  }
+
+  /** It will not be asked for again. */
+  forget(key: string): void {
+    this.#parted.delete(key)
+  }
+
+  #healthOf(key: string, probed: string): 'passing' | 'failing' | null {
+    const known = this.#recalled.backends.get(key) ?? this.#parted.get(key)
+    return known?.health !== undefined && known.probed === probed ? known.health : null
+  }
+
+  #tick(): void {
+    for (const tracker of this.trackers()) tracker.tick()
+    this.#leftovers.look()
+    this.board.bindings.sweep(sharedTime(performance.now()))
+    this.operator.tick()
+    for (const { outliers } of this.services.values())
+      for (const watch of outliers) if (watch.tick()) void this.#memory.save()
+    this.departures.tick()
+    if (!this.#changing)
+      this.rows.tick(this.board, this.#options.clock.now(), () => this.board.bindings.entriesByScope())
   }
 
   #newOperator(): Operator {
     const { config, clock, log } = this.#options
     return new Operator({
-      services: this.#services,
+      services: this.services,
       world: { board: this.board, threads: () => this.#threads },
       drainTimeoutMs: config.appliance.drain.timeout,
       clock,
       log,
       recalled: this.#recalled,
       save: () => this.#memory.save(),
+      turns: this.turns,
       onChange: (change) => {
         for (const listener of this.#operationListeners) listener(change)
       },
@@ -192,7 +258,7 @@ export class Manager {
     const { appliance, services, backends } = this.operator
     const touched = [...services].filter(([, { last }]) => last !== null)
     const rows: Record<string, SavedBackend> = {}
-    for (const { name, trackers, outliers } of this.#services.values()) {
+    for (const { name, trackers, outliers } of this.services.values()) {
       const ejections = new Map(outliers.flatMap((watch) => [...watch.saved()]))
       for (const tracker of trackers) {
         const key = `${name}/${tracker.name}`
@@ -225,7 +291,12 @@ export class Manager {
   }
 
   *trackers(): Generator<BackendTracker> {
-    for (const service of this.#services.values()) yield* service.trackers
+    for (const service of this.services.values()) yield* service.trackers
+  }
+
+  /** What is no longer configured and still has flows. */
+  departing(): DepartureStatus[] {
+    return this.departures.status()
   }
 
   /** Clients of a service that the table keeps on their backends, a second ago at most; null: it keeps none there. */
@@ -246,8 +317,8 @@ export class Manager {
 
   /** Flows of clients under way, over all services. */
   activeConnections(): number {
-    let sum = 0
-    for (const { view } of this.#services.values()) sum += this.board.active('service', view.row)
+    let sum = this.departures.flows()
+    for (const { view } of this.services.values()) sum += this.board.active('service', view.row)
     return sum
   }
 
@@ -260,7 +331,7 @@ export class Manager {
   async stop(): Promise<void> {
     this.#draining = true
     this.#overload.stop()
-    this.#security.stop()
+    this.security.stop()
     await this.#memory.stop()
     this.#stopTrackers()
     await this.#threads?.stop()
@@ -269,125 +340,6 @@ export class Manager {
   #stopTrackers(): void {
     if (this.#ticker !== null) clearInterval(this.#ticker)
     for (const tracker of this.trackers()) tracker.stop()
-  }
-
-  async #prepare(
-    name: string,
-    service: ServiceConfig,
-    claims: Claim[],
-    index: number,
-    total: number,
-  ): Promise<RunningService> {
-    const { clock, log } = this.#options
-    const row = this.#rows.row('service', name)
-    const tls = service.tls === undefined ? null : await this.#security.prepare(name, service.tls)
-    const listeners: ListenerView[] = []
-    for (const { host, first, last } of service.listen) {
-      for (let port = first; port <= last; port++) {
-        const claim = await claimPort(`service ${name}`, host, port)
-        claims.push(claim)
-        listeners.push({
-          host,
-          port: claim.port,
-          row: this.#rows.row('listener', `${name} ${formatAddress(host, claim.port)}`),
-        })
-      }
-    }
-    const pools = poolsOf(service)
-    const trackers: BackendTracker[] = []
-    const poolViews: PoolView[] = []
-    const cookies = new Set<string>()
-    const outliers: OutlierWatch[] = []
-    for (const [poolName, pool] of pools) {
-      const poolRow = this.#rows.row('pool', `${name} ${poolName}`)
-      const backends: BackendView[] = []
-      for (const { backend, tier, health, load } of membersOf(pool)) {
-        const tracker = new BackendTracker({
-          service: name,
-          pool: poolName,
-          poolRow,
-          backend,
-          tier,
-          row: this.#rows.row('backend', `${name}/${backend.name}`),
-          health,
-          load,
-          recalled: this.#recalled.backends.get(`${name}/${backend.name}`)?.health ?? null,
-          drainTimeoutMs: pool.drain.timeout,
-          slowStartMs: pool.slowStart,
-          board: this.board,
-          clock,
-          log,
-          index: index + trackers.length,
-          total,
-          onDeadline: () => {
-            const spreadMs = spreadOf(pool.drain.timeout)
-            const cut = this.#threads?.ask({ type: 'cut', service: name, backend: backend.name, spreadMs })
-            cut?.catch((error: unknown) => log.error({ err: error }, `flows on ${name}/${backend.name} were not cut`))
-          },
-          onChange: (change) => {
-            for (const listener of this.#listeners) listener(change)
-          },
-        })
-        const { row, host, port } = tracker
-        trackers.push(tracker)
-        backends.push({ row, name: backend.name, host, port, tier, sendProxy: backend.sendProxy ?? service.sendProxy })
-      }
-      if (pool.outliers !== undefined) outliers.push(this.#watch(name, poolName, pool, pool.outliers, trackers))
-      const { balance, hash, queue, allDown, sorry } = pool
-      const affinity = await this.#affinity.viewOf(name, poolName, poolRow, pool.affinity, cookies)
-      const { startGrace } = pool.health
-      const watched = pool.outliers !== undefined
-      const backendTls =
-        pool.backendTls === undefined ? null : await this.#security.prepareBackends(name, pool.backendTls)
-      poolViews.push({
-        name: poolName,
-        row: poolRow,
-        balance,
-        hash,
-        affinity,
-        backends,
-        queue,
-        allDown,
-        sorry,
-        watched,
-        startGrace,
-        tls: backendTls,
-        backendProtocol: pool.backendProtocol,
-      })
-    }
-    const [own, ...others] = poolViews as [PoolView, ...PoolView[]]
-    const view: ServiceView = {
-      name,
-      row,
-      protocol: service.protocol,
-      listeners,
-      pools: [own, ...others],
-      routes: service.routes,
-      proxyProtocol: service.proxyProtocol,
-      limits: service.limits,
-      timeouts: service.timeouts,
-      http: service.http,
-      filters: service.filters,
-      retries: service.retries,
-      tls: tls?.view ?? null,
-    }
-    return { name, config: service, view, trackers, certificates: tls?.certificates ?? null, outliers }
-  }
-
-  #watch(
-    service: string,
-    name: string,
-    pool: PoolConfig,
-    config: OutliersConfig,
-    trackers: readonly BackendTracker[],
-  ): OutlierWatch {
-    const members = trackers.filter((tracker) => tracker.pool === name)
-    const watch = new OutlierWatch(config, members, pool.health.rise, this.board, this.#options.clock)
-    for (const tracker of members) {
-      const ejection = this.#recalled.backends.get(`${service}/${tracker.name}`)?.ejection
-      if (ejection !== undefined) watch.recall(tracker.name, ejection)
-    }
-    return watch
   }
 }
 

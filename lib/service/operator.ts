@@ -1,12 +1,14 @@
 /** Carries operators' verbs out on appliance, services and backends, and remembers them across restarts. */
+import type { ServiceConfig } from '../config/index.ts'
 import { BalancerError, type Clock, type Logger } from '../core/index.ts'
 import type { ServiceGate } from '../datapaths/index.ts'
-import { ApplianceHands, BackendHands, ServiceHands, type World } from './hands.ts'
-import type { RunningService } from './manager.ts'
+import type { RunningService } from './blueprint.ts'
+import { ApplianceHands, BackendHands, bindsClients, gateOf, ServiceHands, type World } from './hands.ts'
 import type { Verb } from './operations.ts'
-import type { Recalled } from './saved.ts'
+import { NOTHING, type Recalled } from './saved.ts'
 import { type Order, type Outcome, type SavedStanding, Subject } from './subject.ts'
 import type { BackendTracker } from './tracker.ts'
+import type { Turns } from './turns.ts'
 
 /** Nothing: the appliance. */
 export interface Target {
@@ -31,10 +33,15 @@ export interface OperatorOptions {
   readonly recalled: Recalled
   /** Writes everything; answers why it could not, or null. */
   readonly save: () => Promise<string | null>
+  readonly turns: Turns
   readonly onChange: (change: OperationChange) => void
 }
 
 const LOOK_MS = 1000
+const STANDINGS = { ready: 'started', drain: 'draining', maintenance: 'stopped' } as const
+
+const bindsIn = (service: RunningService | undefined, pool: string): boolean =>
+  service !== undefined && bindsClients(service.config, pool)
 
 export class Operator {
   readonly appliance: Subject
@@ -43,6 +50,8 @@ export class Operator {
   readonly backends = new Map<string, Subject>()
   readonly #options: OperatorOptions
   readonly #hands = new Map<string, ServiceHands>()
+  readonly #backendHands = new Map<string, BackendHands>()
+  readonly #applianceHands: ApplianceHands
   readonly #trackers = new Map<string, BackendTracker>()
   #lookedAt = 0
 
@@ -55,43 +64,94 @@ export class Operator {
       this.#hands.set(service.name, hands)
       hands.begin(recalled.services.get(service.name)?.operations ?? 'started', known)
     }
-    const hands = new ApplianceHands([...this.#hands.values()], options.drainTimeoutMs)
-    this.appliance = this.#subject('', 'the appliance', hands, () => null)
+    this.#applianceHands = new ApplianceHands(this.#hands, options.drainTimeoutMs)
+    this.appliance = this.#subject('', 'the appliance', this.#applianceHands, () => null)
     this.#restore(this.appliance, recalled.appliance)
-    for (const service of services.values()) this.#addService(service)
+    for (const service of services.values()) this.#addSubjects(service, recalled)
   }
 
-  #addService(service: RunningService): void {
-    const { world, recalled, clock } = this.#options
+  /** How long SIGTERM's and the appliance's drains may last. */
+  set drainTimeoutMs(ms: number) {
+    this.#applianceHands.timeoutMs = ms
+  }
+
+  /** A service that was not there before: as the appliance stands. */
+  add(service: RunningService): void {
+    const hands = new ServiceHands(service, this.#options.world)
+    this.#hands.set(service.name, hands)
+    hands.begin('started', this.appliance.standing.operations)
+    this.#addSubjects(service, NOTHING)
+  }
+
+  /** A service has another configuration. Of backends whose entry reads the same, what operators wanted holds on. */
+  change(service: RunningService, entriesBefore: ReadonlyMap<string, string>): void {
     const { name, trackers } = service
-    const hands = this.#hands.get(name) as ServiceHands
-    const above = (): string | null => suspended('the appliance', this.appliance)
-    const subject = this.#subject(name, name, hands, above)
-    this.services.set(name, subject)
-    this.#restore(subject, recalled.services.get(name))
+    this.#hands.get(name)?.become(service)
+    const names = new Set(trackers.map((tracker) => tracker.name))
+    for (const backend of entriesBefore.keys()) if (!names.has(backend)) this.#removeBackend(`${name}/${backend}`)
     for (const tracker of trackers) {
       const key = `${name}/${tracker.name}`
-      const backendHands = new BackendHands(tracker, service, world)
-      const backend = this.#subject(key, key, backendHands, () => above() ?? suspended(name, subject))
-      this.backends.set(key, backend)
-      this.#trackers.set(key, tracker)
-      const saved = recalled.backends.get(key)
-      const configured = tracker.facts.admin
-      if (saved?.weight !== undefined) tracker.weigh(saved.weight)
-      if (saved?.standing !== undefined) {
-        const { operations, deadline, last } = saved.standing
-        this.#restore(backend, saved.standing)
-        const by = last === null ? 'as before the restart' : `${last.verb} by ${last.by}, before the restart`
-        backendHands.begin(operations, deadline, by)
-      } else if (configured !== 'ready') {
-        const draining = configured === 'drain'
-        backendHands.configured = draining
-        const deadline = draining ? clock.wall() + tracker.drainTimeoutMs : null
-        const operations = draining ? 'draining' : 'stopped'
-        this.#restore(backend, { operations, control: 'active', deadline, last: null })
-        tracker.drainUntil(deadline)
-      }
+      const entry = entriesBefore.get(tracker.name)
+      if (entry === undefined) this.#addBackend(name, tracker, NOTHING)
+      else if (entry !== tracker.entry) this.#configure(key, tracker)
     }
+  }
+
+  remove(service: RunningService): void {
+    this.#hands.delete(service.name)
+    this.services.delete(service.name)
+    for (const { name } of service.trackers) this.#removeBackend(`${service.name}/${name}`)
+  }
+
+  /** How a service will stand in the data threads under this configuration. */
+  gateUnder(name: string, config: ServiceConfig): ServiceGate {
+    return this.#hands.get(name)?.gateUnder(config) ?? gateOf(this.appliance.standing.operations, config)
+  }
+
+  #removeBackend(key: string): void {
+    this.backends.delete(key)
+    this.#trackers.delete(key)
+    this.#backendHands.delete(key)
+  }
+
+  #addSubjects(service: RunningService, recalled: Recalled): void {
+    const { name, trackers } = service
+    const subject = this.#subject(name, name, this.#hands.get(name) as ServiceHands, this.#above)
+    this.services.set(name, subject)
+    this.#restore(subject, recalled.services.get(name))
+    for (const tracker of trackers) this.#addBackend(name, tracker, recalled)
+  }
+
+  readonly #above = (): string | null => suspended('the appliance', this.appliance)
+
+  #addBackend(service: string, tracker: BackendTracker, recalled: Recalled): void {
+    const { world, services } = this.#options
+    const key = `${service}/${tracker.name}`
+    const hands = new BackendHands(tracker, (pool) => bindsIn(services.get(service), pool), world)
+    const refusal = (): string | null => {
+      const own = this.services.get(service)
+      return this.#above() ?? (own === undefined ? null : suspended(service, own))
+    }
+    const subject = this.#subject(key, key, hands, refusal)
+    this.backends.set(key, subject)
+    this.#trackers.set(key, tracker)
+    this.#backendHands.set(key, hands)
+    const saved = recalled.backends.get(key)
+    if (saved?.weight !== undefined) tracker.weigh(saved.weight)
+    if (saved?.standing !== undefined) {
+      const { operations, deadline, last } = saved.standing
+      this.#restore(subject, saved.standing)
+      const by = last === null ? 'as before the restart' : `${last.verb} by ${last.by}, before the restart`
+      hands.begin(operations, deadline, by)
+    } else if (tracker.configured !== 'ready') this.#configure(key, tracker)
+  }
+
+  /** As the configuration says. */
+  #configure(key: string, tracker: BackendTracker): void {
+    const operations = STANDINGS[tracker.configured]
+    const deadline = operations === 'draining' ? this.#options.clock.wall() + tracker.drainTimeoutMs : null
+    this.#backendHands.get(key)?.configure(operations, deadline)
+    this.backends.get(key)?.restore({ operations, control: 'active', deadline, last: null })
   }
 
   #restore(subject: Subject, saved: SavedStanding | null | undefined): void {
@@ -104,7 +164,7 @@ export class Operator {
     hands: ServiceHands | ApplianceHands | BackendHands,
     refusal: () => string | null,
   ): Subject {
-    const { clock, log, save, onChange } = this.#options
+    const { clock, log, save, turns, onChange } = this.#options
     const subject: Subject = new Subject({
       name,
       hands,
@@ -112,6 +172,7 @@ export class Operator {
       log,
       refusal,
       save,
+      turns,
       onChange: () => onChange({ target, subject }),
     })
     return subject

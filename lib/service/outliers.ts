@@ -35,7 +35,15 @@ export class OutlierWatch {
       .map((tracker) => ({ tracker, count: 0, until: 0, endedAt: 0, probedAt: 0 }))
   }
 
-  /** Takes an ejection of before a restart up again. */
+  /** Takes the ejections of before a restart up again. */
+  recallAll(saved: (backend: string) => { readonly ejection?: SavedEjection } | undefined): void {
+    for (const { tracker } of this.#members) {
+      const ejection = saved(tracker.name)?.ejection
+      if (ejection !== undefined) this.recall(tracker.name, ejection)
+    }
+  }
+
+  /** The same for one backend. */
   recall(backend: string, { count, until }: SavedEjection): void {
     const member = this.#members.find(({ tracker }) => tracker.name === backend)
     const now = this.#clock.wall()
@@ -43,6 +51,19 @@ export class OutlierWatch {
     member.count = count
     member.until = until
     member.tracker.eject(true, `ejected before the restart, for ${seconds(until - now)} more`)
+  }
+
+  /** Its members are others' now: what is known of them goes with them. Who stays and has no place there is ejected no longer. */
+  handOver(others: readonly OutlierWatch[], stays: readonly BackendTracker[]): void {
+    for (const member of this.#members) {
+      const { tracker, count, until, endedAt, probedAt } = member
+      const heir = others.flatMap((other) => other.#members).find((each) => each.tracker === tracker)
+      if (heir !== undefined) Object.assign(heir, { count, until, endedAt, probedAt })
+      else if (until > 0 && stays.includes(tracker)) {
+        this.#board.forgive(tracker.row)
+        tracker.eject(false, 'backends are not ejected any more')
+      }
+    }
   }
 
   /** What is to survive a restart, by backend. */

@@ -27,6 +27,8 @@ const amount = (what: Overload, n: number): string => (what === 'memory' ? `${Ma
 
 export class OverloadWatch {
   readonly #options: OverloadOptions
+  /** Above which share each is short; may change. */
+  limits: OverloadOptions['limits']
   readonly #short = new Set<Overload>()
   #timer: NodeJS.Timeout | null = null
   #looks = 0
@@ -34,6 +36,7 @@ export class OverloadWatch {
 
   constructor(options: OverloadOptions) {
     this.#options = options
+    this.limits = options.limits
   }
 
   start(): void {
@@ -55,7 +58,8 @@ export class OverloadWatch {
   }
 
   #judge(what: Overload, means: Means): void {
-    const { limits, board, log } = this.#options
+    const { board, log } = this.#options
+    const { limits } = this
     const before = this.#short.has(what)
     const now = isShort(means, limits[what], before)
     if (now === before) return

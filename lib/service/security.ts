@@ -1,4 +1,5 @@
 /** The TLS of all services on the control thread: loads certificates, watches their files, and tells the data threads. */
+import { isDeepStrictEqual } from 'node:util'
 import type { Config, ServiceConfig } from '../config/index.ts'
 import { BalancerError, type Clock, type Logger, messageOf } from '../core/index.ts'
 import {
@@ -17,6 +18,7 @@ import {
   type TlsView,
 } from '../tls/index.ts'
 import type { Threads } from './threads.ts'
+import type { Turns } from './turns.ts'
 
 type TlsConfig = NonNullable<ServiceConfig['tls']>
 
@@ -29,9 +31,11 @@ export interface SecurityOptions {
   readonly clock: Clock
   readonly log: Logger
   readonly threads: () => Pick<Threads, 'ask'> | null
+  readonly turns: Turns
 }
 
 export interface SecureService {
+  readonly config: TlsConfig
   readonly certificates: CertificateStore
   /** By what clients are verified. */
   readonly client: Followed<ClientAuth | null>
@@ -41,7 +45,7 @@ export interface SecureService {
 
 export class Security {
   readonly #options: SecurityOptions
-  readonly #services = new Map<string, SecureService & { readonly config: TlsConfig }>()
+  readonly #services = new Map<string, SecureService>()
   readonly #secrets: SecretKeeper
   #toldProblem: string | null = null
   #timer: NodeJS.Timeout | null = null
@@ -69,8 +73,14 @@ export class Security {
     return this.#secrets.current
   }
 
-  /** @throws BalancerError TLS_CERTIFICATE, naming the service */
+  /**
+   * What a service with this configuration needs: what it has, if that is of the same configuration. Nothing is followed
+   * until it is adopted.
+   * @throws BalancerError TLS_CERTIFICATE, naming the service
+   */
   async prepare(name: string, config: TlsConfig): Promise<SecureService> {
+    const known = this.#services.get(name)
+    if (known !== undefined && isDeepStrictEqual(known.config, config)) return known
     const certificates = await namingService(name, CertificateStore.load(config.certificates))
     const client = await namingService(
       name,
@@ -78,9 +88,13 @@ export class Security {
     )
     for (const { credentials } of certificates.certificates)
       for (const warning of credentials.warnings) this.#options.log.warn({ service: name }, warning)
-    const service = { certificates, client, config, view: viewOf(name, config, certificates, client, this.#stapler) }
-    this.#services.set(name, service)
-    return service
+    return { certificates, client, config, view: viewOf(name, config, certificates, client, this.#stapler) }
+  }
+
+  /** It is in force from now on. null: the service ends no TLS, or is no more. */
+  adopt(name: string, service: SecureService | null): void {
+    if (service === null) this.#services.delete(name)
+    else this.#services.set(name, service)
   }
 
   /** @throws BalancerError TLS_CERTIFICATE, naming the service */
@@ -95,7 +109,7 @@ export class Security {
   start(): void {
     const again = (): void => {
       if (this.#stopped) return
-      this.#timer = setTimeout(() => void this.#look().then(again), LOOK_MS)
+      this.#timer = setTimeout(() => void this.#options.turns.shared(() => this.#look()).then(again), LOOK_MS)
     }
     again()
   }

@@ -2,6 +2,7 @@
 import { type Clock, type Logger, messageOf } from '../core/index.ts'
 import { Drain, type DrainEnd, type DrainProgress } from './drain.ts'
 import { answer, type Circumstances, decide, describe, STARTED, type Standing, type Verb } from './operations.ts'
+import type { Turns } from './turns.ts'
 
 /** Who wants it, and why. */
 export interface Order {
@@ -72,6 +73,7 @@ export interface SubjectOptions {
   readonly refusal: () => string | null
   /** Writes what is to survive; answers why it could not, or null. */
   readonly save: () => Promise<string | null>
+  readonly turns: Turns
   /** Told of each change that a verb, or the end of a drain, made. */
   readonly onChange: () => void
 }
@@ -119,11 +121,12 @@ export class Subject {
     return describe(this.#standing, this.#circumstances(null))
   }
 
-  /** Begins with a standing from before; it is brought about when everything starts. */
+  /** Begins with a standing that others bring about: of before, or as its changed configuration says. */
   restore({ operations, control, deadline, last }: SavedStanding): void {
+    this.#endDrain('start', 0)
     this.#standing = { operations, control }
     this.#last = last
-    if (operations === 'draining') this.#drain = this.#newDrain(deadline ?? 0)
+    this.#drain = operations === 'draining' ? this.#newDrain(deadline ?? 0) : null
   }
 
   run(verb: Verb, order: Order): Promise<Outcome> {
@@ -132,7 +135,7 @@ export class Subject {
 
   /** Runs `act` when the verbs before it have ended. */
   inTurn<T>(act: () => Promise<T>): Promise<T> {
-    const turn = this.#busy.then(act)
+    const turn = this.#busy.then(() => this.#options.turns.shared(act))
     this.#busy = turn.catch(() => {})
     return turn
   }

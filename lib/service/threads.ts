@@ -43,6 +43,8 @@ interface Slot {
   utilisation: Utilisation
   /** Bytes that its heap and buffers held when it last told. */
   held: number
+  /** Resolves when it listens, or never will. */
+  ready: Promise<unknown>
   /** Who waits for the answer to which request. */
   readonly asked: Map<number, (reply: Reply) => void>
 }
@@ -60,6 +62,8 @@ export class Threads {
   readonly #deaths: number[] = []
   #stopping = false
   #requests = 0
+  /** Threads that were started so far: another number says that one was replaced. */
+  spawns = 0
 
   constructor(options: ThreadsOptions) {
     this.#options = options
@@ -118,13 +122,42 @@ export class Threads {
     return replies.map(({ value }) => value)
   }
 
-  #askOne(slot: Slot, request: Request & { readonly id: number }): Promise<Reply> {
+  /**
+   * The same, where each must have obeyed within `ms`.
+   * @throws BalancerError RELOAD_FAILED with the sentence of the first that has not
+   */
+  async demand(request: Request, ms: number): Promise<void> {
+    const id = ++this.#requests
+    const replies = await Promise.all(
+      this.#slots.map((slot) => {
+        const failed = `data thread ${slot.thread} did not answer within ${ms / 1000} s`
+        return this.#askOne(slot, { ...request, id }, ms, { value: null, failed })
+      }),
+    )
+    const failed = replies.find((reply) => reply.failed !== null)?.failed
+    if (failed !== undefined && failed !== null) throw new BalancerError('RELOAD_FAILED', failed)
+  }
+
+  /** Resolves when every thread listens, those too that are being replaced. */
+  async whole(): Promise<void> {
+    for (let seen = -1; seen !== this.spawns; ) {
+      seen = this.spawns
+      await Promise.all(this.#slots.map((slot) => slot.ready))
+    }
+  }
+
+  #askOne(
+    slot: Slot,
+    request: Request & { readonly id: number },
+    ms = ANSWER_MS + ('spreadMs' in request ? request.spreadMs : 0),
+    late: Reply = NO_REPLY,
+  ): Promise<Reply> {
     const { clock, log } = this.#options
     const { id, type } = request
     return new Promise((resolve) => {
-      const cancel = clock.after(ANSWER_MS + ('spreadMs' in request ? request.spreadMs : 0), () => {
+      const cancel = clock.after(ms, () => {
         log.warn({ thread: slot.thread }, `data thread ${slot.thread} does not answer (${type})`)
-        slot.asked.get(id)?.(NO_REPLY)
+        slot.asked.get(id)?.(late)
       })
       slot.asked.set(id, (reply) => {
         slot.asked.delete(id)
@@ -183,14 +216,16 @@ export class Threads {
     const exited = new Promise<void>((resolve) => worker.once('exit', () => resolve()))
     const utilisation = new Utilisation(worker.performance)
     const before = this.#slots[thread]
-    const slot: Slot = Object.assign(before ?? { thread, deaths: 0, drained: null, held: 0, asked: new Map() }, {
+    this.spawns++
+    const fresh = { thread, deaths: 0, drained: null, held: 0, asked: new Map(), ready: Promise.resolve() }
+    const slot: Slot = Object.assign(before ?? fresh, {
       worker,
       startedAt: clock.wall(),
       exited,
       utilisation,
     })
     this.#slots[thread] = slot
-    return new Promise((resolve, reject) => {
+    const listens = new Promise<void>((resolve, reject) => {
       let why = 'it exited'
       let listening = false
       worker.on('message', (message: FromThread) => {
@@ -216,6 +251,8 @@ export class Threads {
         if (listening && !this.#stopping) this.#replace(slot, why)
       })
     })
+    slot.ready = listens.catch(() => {})
+    return listens
   }
 
   #replace(slot: Slot, why: string): void {

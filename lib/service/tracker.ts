@@ -1,4 +1,5 @@
 /** Follows one backend in the control thread: keeps its facts, decides its state, and publishes each flip with its cause. */
+import { isDeepStrictEqual } from 'node:util'
 import { type Board, WEIGHT_UNIT } from '../board/index.ts'
 import type { BackendConfig, HealthConfig, LoadConfig } from '../config/index.ts'
 import type { Clock, Logger } from '../core/index.ts'
@@ -14,7 +15,7 @@ import {
   type Tier,
   type Wish,
 } from '../pool/index.ts'
-import { createProbe, type ProbeReason, type ProbeRecord, ProbeRunner, spreadStart } from '../probes/index.ts'
+import { type Probe, type ProbeReason, type ProbeRecord, ProbeRunner, spreadStart } from '../probes/index.ts'
 import { DurationHistogram } from '../telemetry/index.ts'
 import { AgentWatch, NO_AGENT, weightBy, wishOf } from './agent-watch.ts'
 import { entryOf, probedOf, type SavedBackend } from './saved.ts'
@@ -29,6 +30,8 @@ export interface TrackerOptions {
   readonly tier: Tier
   readonly row: number
   readonly health: HealthConfig
+  /** What `health` asks for; null: it is not probed. */
+  readonly probe: Probe | null
   /** Its agent; undefined: it has none. */
   readonly load: LoadConfig | undefined
   readonly drainTimeoutMs: number
@@ -40,7 +43,7 @@ export interface TrackerOptions {
   /** Place among all backends of the appliance, so that probes don't bunch. */
   readonly index: number
   readonly total: number
-  /** What was known of its health before a restart; null: nothing. */
+  /** What was known of its health before it was here; null: nothing. */
   readonly recalled: 'passing' | 'failing' | null
   /** The time of its drain is up: its flows are to be cut. */
   readonly onDeadline: () => void
@@ -63,7 +66,7 @@ export interface StateChange {
 /** What an operator wants of it, and until when a drain may last (ms since the epoch). */
 export interface OperatorWish {
   readonly admin: Wish
-  readonly cause: 'operator' | 'drain-ended'
+  readonly cause: 'operator' | 'drain-ended' | 'config'
   readonly why: string
   readonly deadline: number | null
 }
@@ -73,15 +76,9 @@ export type ProbeCounts = ReadonlyMap<ProbeReason | 'pass', number>
 
 export class BackendTracker {
   readonly service: string
-  /** '': the service's own. */
-  readonly pool: string
-  readonly tier: Tier
   readonly name: string
-  readonly host: string
-  readonly port: number
   /** As configured, or as an operator has set it. */
   weight: number
-  readonly probeType: HealthConfig['type']
   readonly row: number
   /** ms since the epoch of the last flip. */
   since: number
@@ -100,46 +97,102 @@ export class BackendTracker {
   #operatorDeadline: number | null = null
   #cutFor: number | null = null
   #slowStart: SlowStart | null = null
-  readonly #options: TrackerOptions
-  readonly #runner: ProbeRunner | null
-  readonly #agent: AgentWatch | null
+  #options: TrackerOptions
+  #runner: ProbeRunner | null
+  #agent: AgentWatch | null
+  #started = false
   readonly #probeCounts = new Map<ProbeReason | 'pass', number>()
   readonly #changes = new Map<string, number>()
 
   constructor(options: TrackerOptions) {
-    const { service, backend, row, health, clock } = options
+    const { service, backend, row, probe, clock } = options
     this.#options = options
     this.service = service
-    this.pool = options.pool
-    this.tier = options.tier
-    this.probeType = health.type
     this.name = backend.name
-    this.host = backend.host
-    this.port = backend.port
     this.weight = backend.weight
     this.row = row
     this.since = clock.wall()
-    const probe = createProbe(health, { service, backend: backend.name })
     const health0 = probe === null ? 'passing' : (options.recalled ?? 'unknown')
     this.#facts = { ...NO_FACTS, health: health0, admin: backend.admin }
     this.#state = stateOf(this.#facts)
     if (probe === null) this.why = 'no probe is configured'
     else if (options.recalled !== null) this.why = `${health0} before the restart`
     if (backend.admin !== 'ready') this.why = `admin: ${backend.admin} in the configuration`
-    this.#runner =
-      probe === null
-        ? null
-        : new ProbeRunner({
-            probe,
-            target: { host: backend.host, port: backend.port },
-            health,
-            clock,
-            startDelay: spreadStart(options.index, options.total, health.interval),
-            onResult: (result) => this.#onResult(result),
-            onHealth: (value, why) => this.#update({ health: value }, 'probe', why),
-          })
+    this.#runner = probe === null ? null : this.#newRunner(probe, 'unknown')
     this.#agent = options.load === undefined ? null : this.#watchAgent(options.load)
     this.#publish()
+  }
+
+  #newRunner(probe: Probe, initial: Facts['health']): ProbeRunner {
+    const { backend, health, clock, index, total } = this.#options
+    return new ProbeRunner({
+      probe,
+      target: { host: backend.host, port: backend.port },
+      health,
+      clock,
+      initial,
+      startDelay: spreadStart(index, total, health.interval),
+      onResult: (result) => this.#onResult(result),
+      onHealth: (value, why) => this.#update({ health: value }, 'probe', why),
+    })
+  }
+
+  /**
+   * Its configuration is another one. What is known of it stays as far as that speaks of the same: its flows and counters
+   * always, its health while the same is probed, what an operator wanted while its own entry reads the same (the caller
+   * looks after that).
+   */
+  become(options: TrackerOptions): void {
+    const before = this.#options
+    this.#options = options
+    const { backend, health, load, probe } = options
+    const moved = backend.host !== before.backend.host || backend.port !== before.backend.port
+    if (entryOf(backend) !== entryOf(before.backend)) this.weight = backend.weight
+    if (moved || !isDeepStrictEqual(health, before.health)) this.#probeBy(probe, before)
+    if (moved || !isDeepStrictEqual(load, before.load)) {
+      this.#agent?.stop()
+      this.#agent = load === undefined ? null : this.#watchAgent(load)
+      options.board.setLoad(this.row, options.poolRow, -1)
+      this.#update({ agent: 'ready' }, 'config', 'its agent is configured anew')
+      if (this.#started) this.#agent?.start()
+    }
+    this.#publish()
+  }
+
+  #probeBy(probe: Probe | null, before: TrackerOptions): void {
+    const { backend, health } = this.#options
+    const same = probedOf(backend, health) === probedOf(before.backend, before.health)
+    this.#runner?.stop()
+    const known = probe === null ? 'passing' : same ? this.#facts.health : 'unknown'
+    this.#runner = probe === null ? null : this.#newRunner(probe, known)
+    const why = probe === null ? 'no probe is configured' : 'it is to be probed otherwise'
+    if (!same || probe === null) this.#update({ health: known, probeDrain: false }, 'config', why)
+    if (this.#started) this.#runner?.start()
+  }
+
+  /** '': the service's own. */
+  get pool(): string {
+    return this.#options.pool
+  }
+  get tier(): Tier {
+    return this.#options.tier
+  }
+  get host(): string {
+    return this.#options.backend.host
+  }
+  get port(): number {
+    return this.#options.backend.port
+  }
+  get probeType(): HealthConfig['type'] {
+    return this.#options.health.type
+  }
+  /** What its part of the configuration says; see `entryOf`. */
+  get entry(): string {
+    return entryOf(this.#options.backend)
+  }
+  /** What the configuration wants of it. */
+  get configured(): Wish {
+    return this.#options.backend.admin
   }
 
   #watchAgent(load: LoadConfig): AgentWatch {
@@ -257,11 +310,13 @@ export class BackendTracker {
   }
 
   start(): void {
+    this.#started = true
     this.#runner?.start()
     this.#agent?.start()
   }
 
   stop(): void {
+    this.#started = false
     this.#runner?.stop()
     this.#agent?.stop()
   }

@@ -9,7 +9,9 @@ import { type SeriesSource, seriesText } from './series.ts'
 export interface ProcessSource {
   readonly version: string
   /** Wall-clock milliseconds at which the configuration in force was taken. */
-  readonly configuredAt: number
+  configuredAt(): number
+  /** Configurations that were taken, the one of the start included, and that were not. */
+  reloads(): { readonly success: number; readonly failure: number }
   /** One row per data thread. */
   threads(): readonly { readonly thread: number; readonly restarts: number }[]
   /** What may be short, and whether it is: then no connections are accepted. */
@@ -59,12 +61,19 @@ async function processRegistry(source: ProcessSource): Promise<Registry> {
     help: 'Configurations that were taken or refused; the start counts as one that was taken.',
     labelNames: ['result'],
     registers,
-  }).inc({ result: 'success' })
+    collect() {
+      this.reset()
+      for (const [result, count] of Object.entries(source.reloads())) this.inc({ result }, count)
+    },
+  })
   new Gauge({
     name: 'evenkeel_config_last_reload_success_timestamp_seconds',
     help: 'When the configuration in force was taken, seconds since the epoch.',
     registers,
-  }).set(source.configuredAt / 1000)
+    collect() {
+      this.set(source.configuredAt() / 1000)
+    },
+  })
   new Gauge({
     name: 'evenkeel_data_threads',
     help: 'Data threads.',

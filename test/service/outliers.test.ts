@@ -5,6 +5,7 @@ import type { HealthConfig, OutliersConfig } from '../../lib/config/index.ts'
 import { loadConfigText } from '../../lib/config/index.ts'
 import { createLogger, ManualClock } from '../../lib/core/index.ts'
 import type { Cause } from '../../lib/pool/index.ts'
+import { createProbe } from '../../lib/probes/index.ts'
 import { OutlierWatch } from '../../lib/service/outliers.ts'
 import { BackendTracker } from '../../lib/service/tracker.ts'
 
@@ -42,6 +43,7 @@ async function rig(t: Test, n: number, config: OutliersConfig = CONFIG): Promise
           tier: 'primary',
           row,
           health: service?.health as HealthConfig,
+          probe: createProbe(service?.health as HealthConfig, { service: 's', backend: backend.name }),
         },
         ...{
           load: undefined,

@@ -13,7 +13,8 @@ import { type ParsedFamily, parseExposition, sampleOf } from './exposition-forma
 const STATES = ['unknown', 'up', 'draining', 'down', 'maintenance']
 const PROCESS = {
   version: '1.2.3',
-  configuredAt: 1_700_000_000_500,
+  configuredAt: () => 1_700_000_000_500,
+  reloads: () => ({ success: 1, failure: 2 }),
   threads: () => [
     { thread: 0, restarts: 0 },
     { thread: 1, restarts: 3 },
@@ -175,6 +176,7 @@ t.test('the process, its threads and its configuration are told', async (t) => {
   const seen = await scrape(new Board(1))
   t.equal(sampleOf(seen, 'evenkeel_build_info', { version: '1.2.3', node: process.versions.node }), 1)
   t.equal(sampleOf(seen, 'evenkeel_config_reloads_total', { result: 'success' }), 1)
+  t.equal(sampleOf(seen, 'evenkeel_config_reloads_total', { result: 'failure' }), 2)
   t.equal(sampleOf(seen, 'evenkeel_config_last_reload_success_timestamp_seconds'), 1_700_000_000.5)
   t.equal(sampleOf(seen, 'evenkeel_data_threads'), 2)
   t.equal(sampleOf(seen, 'evenkeel_data_thread_restarts_total', { thread: '1' }), 3)

@@ -1,0 +1,236 @@
+/** One change of what runs: prepared whole, in control and in every data thread, and then committed everywhere, or undone. */
+import { isDeepStrictEqual } from 'node:util'
+import { type Config, diffServices, needsRestart, type ServiceConfig } from '../config/index.ts'
+import { BalancerError } from '../core/index.ts'
+import { type Blueprint, type Bound, type RunningService, rowsOf, totalOf } from './blueprint.ts'
+import type { Manager } from './manager.ts'
+import { poolsOf, sizeOf } from './pools.ts'
+import type { Claim } from './ports.ts'
+import type { Threads } from './threads.ts'
+
+const PREPARE_MS = 10_000 // a thread that is silent for so long hangs
+const COMMIT_MS = 5000
+const WHOLE_MS = 10_000 // a thread that died is back in a fraction of that
+const BATCH = 32 // services that a thread prepares before flows get their turn; see data-thread.ts
+const TRIES = 3 // a thread that dies while the change is prepared makes it begin again
+
+const fail = (sentence: string): BalancerError => new BalancerError('RELOAD_FAILED', sentence)
+
+export class Change {
+  readonly #manager: Manager
+  readonly #before: Config
+  readonly #after: Config
+
+  constructor(manager: Manager, before: Config, after: Config) {
+    this.#manager = manager
+    this.#before = before
+    this.#after = after
+  }
+
+  /** @throws BalancerError with what keeps it from coming about; then nothing has changed */
+  async run(): Promise<void> {
+    const { threads } = this.#manager
+    const refusals = needsRestart(this.#before, this.#after)
+    if (refusals.length > 0) throw fail(refusals.join('; '))
+    if (threads === null || this.#manager.draining) throw fail('the process is about to end')
+    for (let tries = 1; ; tries++) {
+      await this.#whole(threads)
+      const { spawns } = threads
+      try {
+        const blueprints = await this.#draw()
+        await this.#prepare(threads, blueprints)
+        if (this.#manager.draining) throw fail('the process is about to end')
+        // From here to the commit message is one step: a thread that dies later begins with the new configuration.
+        if (threads.spawns === spawns) return await this.#commit(threads, blueprints)
+      } catch (error) {
+        await this.#undo(threads)
+        if (threads.spawns === spawns || tries === TRIES) throw error
+        continue
+      }
+      await this.#undo(threads)
+      if (tries === TRIES) throw fail('data threads die again and again')
+    }
+  }
+
+  async #whole(threads: Threads): Promise<void> {
+    let timer: NodeJS.Timeout | undefined
+    const late = new Promise<never>((_resolve, reject) => {
+      timer = setTimeout(() => reject(fail('a data thread that died has not come back')), WHOLE_MS)
+    })
+    try {
+      await Promise.race([threads.whole(), late])
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+
+  /** What is new or changed. */
+  async #draw(): Promise<Blueprint[]> {
+    const { draughtsman, services, operator } = this.#manager
+    const { virtualServices } = this.#after
+    const touched = await this.#touched()
+    const total = totalOf(virtualServices)
+    const claims: Claim[] = []
+    const blueprints: Blueprint[] = []
+    const bound = this.#bound()
+    let index = 0
+    try {
+      for (const [name, config] of Object.entries(virtualServices)) {
+        const at = index
+        index += sizeOf(config)
+        if (!touched.has(name)) continue
+        const before = services.get(name) ?? null
+        const listens = operator.gateUnder(name, config) !== 'shut'
+        blueprints.push(await draughtsman.draw(name, config, { before, listens, bound, claims, index: at, total }))
+      }
+    } finally {
+      await Promise.all(claims.map((claim) => claim.release()))
+    }
+    return blueprints
+  }
+
+  /** Services whose configuration differs, or the files that it names for connections to backends. */
+  async #touched(): Promise<Set<string>> {
+    const { added, changed } = diffServices(this.#before, this.#after)
+    const touched = new Set([...added, ...changed])
+    for (const [name, config] of Object.entries(this.#after.virtualServices))
+      if (!touched.has(name) && (await this.#hasOtherTrust(name, config))) touched.add(name)
+    return touched
+  }
+
+  async #hasOtherTrust(name: string, config: ServiceConfig): Promise<boolean> {
+    const { services, security } = this.#manager
+    const pools = services.get(name)?.view.pools ?? []
+    for (const [i, [, { backendTls }]] of poolsOf(config).entries()) {
+      if (backendTls === undefined) continue
+      if (!isDeepStrictEqual(await security.prepareBackends(name, backendTls), pools[i]?.tls)) return true
+    }
+    return false
+  }
+
+  /** Where the data threads listen. */
+  #bound(): Bound[] {
+    const { services, operator } = this.#manager
+    const bound: Bound[] = []
+    for (const { name, config, view } of services.values())
+      if (operator.gateUnder(name, config) !== 'shut') bound.push(...view.listeners)
+    return bound
+  }
+
+  async #prepare(threads: Threads, blueprints: readonly Blueprint[]): Promise<void> {
+    const { services, operator } = this.#manager
+    const others = blueprints.filter(({ name, view }) => !isDeepStrictEqual(services.get(name)?.view, view))
+    for (let at = 0; at < others.length; at += BATCH)
+      await Promise.all(
+        others.slice(at, at + BATCH).map(({ name, config, view }) => {
+          const gate = operator.gateUnder(name, config)
+          return threads.demand({ type: 'prepare', view, gate }, PREPARE_MS)
+        }),
+      )
+  }
+
+  async #undo(threads: Threads): Promise<void> {
+    await threads.ask({ type: 'undo' })
+    this.#manager.rows.undo()
+  }
+
+  /** Nothing here can fail: what control knows changes in one step, and the threads have all that they need. */
+  async #commit(threads: Threads, blueprints: readonly Blueprint[]): Promise<void> {
+    const manager = this.#manager
+    const { services, log, rows, board } = manager
+    const removed = [...services.values()].filter(({ name }) => !Object.hasOwn(this.#after.virtualServices, name))
+    rows.settle()
+    const running = new Map(services)
+    const drawn = new Map(blueprints.map((blueprint) => [blueprint.name, blueprint]))
+    services.clear()
+    for (const name of Object.keys(this.#after.virtualServices)) {
+      const service = running.get(name)
+      if (service !== undefined) services.set(name, service)
+      const blueprint = drawn.get(name)
+      if (blueprint !== undefined) this.#establish(blueprint, service ?? null)
+    }
+    for (const service of removed) this.#remove(service)
+    manager.adopt(this.#after)
+    const done = threads.demand({ type: 'commit', removed: removed.map(({ name }) => name) }, COMMIT_MS)
+    for (const { name } of blueprints) for (const tracker of services.get(name)?.trackers ?? []) tracker.start()
+    await done.catch((error: unknown) => log.warn({ err: error }, 'a data thread takes the new configuration up late'))
+    // Flows that wait look again, under the new view.
+    for (const { view } of blueprints) for (const { row } of view.pools) board.touch(row)
+  }
+
+  #establish(blueprint: Blueprint, before: RunningService | null): void {
+    const { services, draughtsman, operator, rows, departures, parting } = this.#manager
+    const { name, view } = blueprint
+    const entries = new Map(before?.trackers.map((tracker) => [tracker.name, tracker.entry]))
+    const service = draughtsman.establish(blueprint, before)
+    services.set(name, service)
+    if (before === null) operator.add(service)
+    else operator.change(service, entries)
+    const past = before ?? parting.get(name) ?? null
+    parting.delete(name)
+    departures.cancel(name, null)
+    for (const key of rowsOf(view)) rows.keep(key)
+    for (const { name: backend } of service.trackers) departures.cancel(name, backend)
+    if (past !== null) this.#part(service, past)
+  }
+
+  /** What a service had before, and has no more. */
+  #part(service: RunningService, past: RunningService): void {
+    const { rows } = this.#manager
+    const names = new Set(service.trackers.map(({ name }) => name))
+    for (const tracker of past.trackers) if (!names.has(tracker.name)) this.#removeBackend(service, tracker, past)
+    const kept = new Set([...rowsOf(service.view)].map(({ kind, key }) => `${kind} ${key}`))
+    for (const row of rowsOf(past.view))
+      if (row.kind !== 'backend' && !kept.has(`${row.kind} ${row.key}`)) rows.retire(row)
+  }
+
+  /** Its row stays as it is: flows that are between two tries may still go there, new ones don't see it any more. */
+  #removeBackend(service: RunningService, tracker: RunningService['trackers'][number], before: RunningService): void {
+    const manager = this.#manager
+    const { name: backend } = tracker
+    const key = `${service.name}/${backend}`
+    tracker.stop()
+    manager.remember(tracker)
+    const pool = poolsOf(before.config).find(([name]) => name === tracker.pool)?.[1]
+    manager.departures.add({
+      service: service.name,
+      backend,
+      timeoutMs: pool?.drain.timeout ?? service.config.drain.timeout,
+      flows: () => tracker.active,
+      cut: async (spreadMs) => {
+        await manager.threads?.ask({ type: 'cut', service: service.name, backend, spreadMs })
+      },
+      gone: async () => {
+        manager.forget(key)
+        manager.rows.retire({ kind: 'backend', key })
+      },
+    })
+  }
+
+  #remove(service: RunningService): void {
+    const manager = this.#manager
+    const { name, view, config, trackers } = service
+    manager.operator.remove(service)
+    manager.security.adopt(name, null)
+    for (const tracker of trackers) {
+      tracker.stop()
+      manager.remember(tracker)
+    }
+    manager.parting.set(name, service)
+    manager.departures.add({
+      service: name,
+      backend: null,
+      timeoutMs: config.drain.timeout,
+      flows: () => manager.board.active('service', view.row),
+      cut: async (spreadMs) => {
+        await manager.threads?.ask({ type: 'cut', service: name, backend: null, spreadMs })
+      },
+      gone: async () => {
+        manager.parting.delete(name)
+        await manager.threads?.ask({ type: 'forget', service: name })
+        for (const tracker of trackers) manager.forget(`${name}/${tracker.name}`)
+        for (const row of rowsOf(view)) manager.rows.retire(row)
+      },
+    })
+  }
+}
