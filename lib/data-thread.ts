@@ -1,9 +1,9 @@
 /** The data thread's composition root: has a datapath for each service, and obeys the control thread. */
 import { setImmediate as others } from 'node:timers/promises'
 import { parentPort, workerData } from 'node:worker_threads'
-import { Board } from './board/index.ts'
-import { createLogger, DeadlineWheel, messageOf, nowMs } from './core/index.ts'
-import { createDatapath, type Datapath, Doors, type ThreadTools } from './datapaths/index.ts'
+import { Board, ThreadCell } from './board/index.ts'
+import { createRelayedLogger, DeadlineWheel, messageOf, nowMs, onFault } from './core/index.ts'
+import { createDatapath, type Datapath, Doors, Heartbeat, type ThreadTools } from './datapaths/index.ts'
 import type { FromThread, Request, ThreadStart, ToThread } from './service/index.ts'
 import { AccessLog } from './telemetry/index.ts'
 import { TicketRing } from './tls/index.ts'
@@ -15,7 +15,7 @@ if (port === null) throw new Error('data-thread.ts runs in a worker')
 const { board, bindings, threads, thread, accessLog, services, gates, tickets } = workerData as ThreadStart
 
 const tell = (message: FromThread): void => port.postMessage(message)
-const log = createLogger({ thread })
+const log = createRelayedLogger({ thread }, (line) => tell({ type: 'log', line }))
 const tools: ThreadTools = {
   board: new Board(threads, board, bindings),
   thread,
@@ -31,6 +31,13 @@ const prepared = new Map<string, Datapath>()
 let ending = false
 let stint = nowMs()
 
+const cell = new ThreadCell(tools.board, thread)
+const heartbeat = new Heartbeat(cell)
+onFault((error, client) => {
+  cell.fault()
+  log.error({ err: error, client }, `an unexpected error ended a flow: ${messageOf(error)}`)
+})
+
 async function start(): Promise<void> {
   try {
     for (const view of services) {
@@ -39,6 +46,7 @@ async function start(): Promise<void> {
       await datapath.prepare(view, gates[view.name] ?? 'open')
     }
     for (const datapath of datapaths.values()) datapath.commit()
+    heartbeat.start()
     tell({ type: 'listening' })
   } catch (error) {
     await Promise.all([...datapaths.values()].map((datapath) => datapath.close()))

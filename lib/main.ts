@@ -64,16 +64,18 @@ export async function runBalancer(options: RunOptions): Promise<number> {
   process.on('SIGINT', stop)
   process.on('SIGHUP', () => void reloads.reload({ by: 'SIGHUP', ifHash: null }))
   process.on('SIGUSR1', () => manager.threads?.broadcast({ type: 'reopen-logs' }))
-  process.on('uncaughtException', (error) => {
-    log.fatal({ err: error }, `control thread died: ${error.message}; the process ends`)
-    process.exit(EXIT.failed)
-  })
+  process.on('uncaughtException', (error) => manager.mishaps.add(error)) // unhandled rejections too
   options.onStarted({ admin: admin.address, listeners: listenersOf(manager) })
   reloads.start()
   const code = await ended
   reloads.stop()
   await admin.close()
+  const { threads } = manager
   await manager.stop()
+  if (threads?.stuck === true) {
+    log.fatal('a data thread hangs in native code: the process is killed')
+    process.kill(process.pid, 'SIGKILL') // any other end would wait for it
+  }
   return code
 }
 

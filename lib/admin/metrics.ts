@@ -11,7 +11,14 @@ export function createExposition(manager: Manager, reloads: Reloads, version: st
     version,
     configuredAt: () => reloads.inForce.at,
     reloads: () => reloads.counts,
-    threads: () => manager.threads?.status() ?? [],
+    threads: () =>
+      (manager.threads?.status() ?? []).map(({ thread, deaths, faults, state }) => ({
+        thread,
+        deaths,
+        faults,
+        serving: state === 'running',
+      })),
+    mishaps: () => manager.mishaps.count,
     overload: () => OVERLOADS.map((reason, i) => [reason, (manager.board.overload & (1 << i)) !== 0] as const),
     *utilisation() {
       yield ['control', control.read(performance.now())]

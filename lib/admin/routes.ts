@@ -117,13 +117,15 @@ function decoded(text: string): string | null {
 function readyz({ manager }: AdminContext, { response, query, trusted }: Call): void {
   const { operations } = manager.operator.appliance.standing
   const word = manager.draining ? 'draining' : operations
-  let text = word === 'started' ? 'ok\n' : `${word}\n`
+  const alive = manager.threads?.serving === true
+  const ready = word === 'started' && alive
+  let text = ready ? 'ok\n' : word === 'started' ? 'no data thread serves\n' : `${word}\n`
   if (trusted && query.has('verbose'))
     for (const service of manager.services.values()) {
       const up = upOf(service)
       text += `${service.name}: ${up === 0 ? 'no backend is up' : `${up} of ${service.trackers.length} backends up`}\n`
     }
-  answerText(response, word === 'started' ? 200 : 503, text)
+  answerText(response, ready ? 200 : 503, text)
 }
 
 function metrics({ exposition }: AdminContext, { request, response }: Call): Promise<void> {

@@ -26,7 +26,9 @@ import type {
   RunningService,
   StateChange,
   Subject,
+  ThreadStatus,
 } from '../service/index.ts'
+import { firstLine } from '../service/index.ts'
 import type { StoredCertificate } from '../tls/index.ts'
 
 export interface ProbeResultView {
@@ -215,7 +217,7 @@ export interface StatusView {
   readonly operated: OperationsView
   /** Upper bounds of the durations in the totals of services, seconds. */
   readonly bounds: readonly number[]
-  readonly threads: readonly { readonly thread: number; readonly restarts: number; readonly startedAt: string }[]
+  readonly threads: readonly (Omit<ThreadStatus, 'startedAt'> & { readonly startedAt: string })[]
   readonly services: readonly ServiceSummary[]
   /** What an operator should look at. Empty: nothing. `service` '': the appliance. */
   readonly problems: readonly { readonly service: string; readonly message: string }[]
@@ -394,6 +396,7 @@ export function statusView(
     })),
     problems: [
       ...reloadProblems(reloads),
+      ...ownProblems(manager).map((message) => ({ service: '', message })),
       ...services.flatMap((service) => problemsOf(service, now).map((message) => ({ service: service.name, message }))),
     ],
   }
@@ -410,6 +413,20 @@ const reloadProblems = ({ last }: Reloads): StatusView['problems'] =>
   last === null || last.result === 'applied' || last.result === 'refused'
     ? []
     : [{ service: '', message: `the last reload failed: ${last.sentence}` }]
+
+/** What is wrong with the appliance itself. */
+function ownProblems(manager: Manager): string[] {
+  const { last, count } = manager.mishaps
+  const problems: string[] = []
+  for (const { thread, state, row, why } of manager.threads?.status() ?? []) {
+    if (state === 'ending') problems.push(`data thread ${thread} is being ended: ${firstLine(why)}`)
+    else if (state !== 'running' && why !== '')
+      problems.push(`data thread ${thread} does not serve (${row} deaths in a row): ${firstLine(why)}`)
+  }
+  if (last !== null)
+    problems.push(`${count} unexpected errors in the control thread, the last at ${iso(last.at)}: ${last.message}`)
+  return problems
+}
 
 function problemsOf(service: RunningService, now: number): string[] {
   const problems: string[] = []

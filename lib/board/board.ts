@@ -17,6 +17,7 @@ import {
   SHARE,
   SHARED,
   shareOffset,
+  THREAD_WORD,
   TOTALS,
   totalsOffset,
 } from './layout.ts'
@@ -105,6 +106,16 @@ export class Board {
       }
     }
     for (let row = 0; row < MAX_ROWS.pool; row++) if (this.active('pool', row) > 0) this.#wake(row)
+  }
+
+  /** What a data thread tells of itself: how often it has beaten, how late it last was (ms), how many flows it lost to faults. */
+  pulse(thread: number): { readonly beats: number; readonly delay: number; readonly faults: number } {
+    const at = SHARED.thread + thread * ROW_WORDS
+    return {
+      beats: Atomics.load(this.words, at + THREAD_WORD.beats),
+      delay: Atomics.load(this.words, at + THREAD_WORD.delay),
+      faults: Atomics.load(this.words, at + THREAD_WORD.faults),
+    }
   }
 
   /** What is short: a bit for each of OVERLOADS; 0: nothing, and connections are accepted. */

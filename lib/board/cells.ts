@@ -26,6 +26,7 @@ import {
   SERVICE_WORD,
   SHARE,
   SHARED,
+  THREAD_WORD,
   TOTALS,
 } from './layout.ts'
 
@@ -390,5 +391,27 @@ export class PoolCell extends Cell {
   async #changes(word: number, seen: number, ms: number): Promise<void> {
     const wait = Atomics.waitAsync(this.words, this.at + word, seen, ms)
     if (wait.async) await wait.value
+  }
+}
+
+/** What a data thread tells of itself. */
+export class ThreadCell {
+  readonly #words: Int32Array
+  readonly #at: number
+
+  constructor(board: Board, thread: number) {
+    this.#words = board.words
+    this.#at = SHARED.thread + thread * ROW_WORDS
+  }
+
+  /** It lives; `delay`: ms by which this beat was late. */
+  beat(delay: number): void {
+    Atomics.store(this.#words, this.#at + THREAD_WORD.delay, delay)
+    Atomics.add(this.#words, this.#at + THREAD_WORD.beats, 1)
+  }
+
+  /** An error that nobody expected ended a flow. */
+  fault(): void {
+    Atomics.add(this.#words, this.#at + THREAD_WORD.faults, 1)
   }
 }

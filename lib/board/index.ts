@@ -1,6 +1,15 @@
 export { Bindings, type BindingTable, MAX_SCOPES, newBindings } from './bindings.ts'
 export { Board, type Decision } from './board.ts'
-export { ACCEPTS, ActiveCounts, BackendCell, ListenerCell, PoolCell, ServiceCell, WEIGHT_UNIT } from './cells.ts'
+export {
+  ACCEPTS,
+  ActiveCounts,
+  BackendCell,
+  ListenerCell,
+  PoolCell,
+  ServiceCell,
+  ThreadCell,
+  WEIGHT_UNIT,
+} from './cells.ts'
 export { Clients, type ClientTable, type Pace, paceOf, REFUSED, sharedTime, UNLIMITED } from './clients.ts'
 export {
   AFFINITY_RESULTS,

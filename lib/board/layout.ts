@@ -29,6 +29,10 @@ export const POOL_WORD = { epoch: 0, sequence: 1, active: 2, ticket: 3, turn: 4 
 /** Words of the one row of the appliance. */
 export const APPLIANCE_WORD = { overload: 0 } as const
 
+/** Most data threads, and the words of the row that each has: written by that thread alone. */
+export const MAX_THREADS = 32
+export const THREAD_WORD = { beats: 0, delay: 1, faults: 2 } as const
+
 /** Offsets in words of the shared region. */
 export const SHARED = {
   service: 0,
@@ -36,7 +40,8 @@ export const SHARED = {
   backend: (MAX_ROWS.service + MAX_ROWS.listener) * ROW_WORDS,
   pool: (MAX_ROWS.service + MAX_ROWS.listener + MAX_ROWS.backend) * ROW_WORDS,
   appliance: (MAX_ROWS.service + MAX_ROWS.listener + MAX_ROWS.backend + MAX_ROWS.pool) * ROW_WORDS,
-  words: (MAX_ROWS.service + MAX_ROWS.listener + MAX_ROWS.backend + MAX_ROWS.pool + 1) * ROW_WORDS,
+  thread: (MAX_ROWS.service + MAX_ROWS.listener + MAX_ROWS.backend + MAX_ROWS.pool + 1) * ROW_WORDS,
+  words: (MAX_ROWS.service + MAX_ROWS.listener + MAX_ROWS.backend + MAX_ROWS.pool + 1 + MAX_THREADS) * ROW_WORDS,
 } as const
 
 /** Offsets in words of a thread's own share of the active counts, one word per row, and of its longest waiting flow per pool. */

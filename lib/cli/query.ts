@@ -3,7 +3,15 @@ import type { BackendView, ServiceView, StatusView } from '../admin/index.ts'
 import { type AdminFlags, type AdminPlace, ask, findAdmin } from './client.ts'
 import { CommandFailure } from './failure.ts'
 import { painter } from './paint.ts'
-import { backendDetails, overloadLine, type Screen, serviceHead, servicesTable, standingLines } from './states.ts'
+import {
+  backendDetails,
+  overloadLine,
+  problemLines,
+  type Screen,
+  serviceHead,
+  servicesTable,
+  standingLines,
+} from './states.ts'
 import { explained, targetOf } from './target.ts'
 import { watch } from './watch.ts'
 
@@ -71,10 +79,11 @@ function looker(place: AdminPlace, target: string | undefined, json: boolean): (
 
 /** The appliance, the services that operators keep from flows, and every backend. */
 async function everything(place: AdminPlace): Promise<Screen> {
-  const { operated, overload } = await ask<StatusView>(place, '/api/v1/status')
+  const { operated, overload, problems } = await ask<StatusView>(place, '/api/v1/status')
   const views = await ask<ServiceView[]>(place, '/api/v1/services')
   return (width, paint) => [
     ...overloadLine(overload, paint),
+    ...problemLines(problems, paint),
     ...standingLines(operated, views, width, paint),
     '',
     ...servicesTable(views, width, paint),

@@ -37,6 +37,12 @@ const askedAt = ({ since, sinceMs }: BackendView): number => Date.parse(since) +
 export const overloadLine = (overload: StatusView['overload'], paint: Paint): string[] =>
   overload.length === 0 ? [] : [paint('red', `new connections are refused: ${overload.join(' and ')} run short`), '']
 
+/** What is wrong with the appliance itself. */
+export function problemLines(problems: StatusView['problems'], paint: Paint): string[] {
+  const own = problems.filter(({ service }) => service === '').map(({ message }) => paint('red', message))
+  return own.length === 0 ? [] : [...own, '']
+}
+
 export function servicesTable(services: readonly ServiceView[], width: number, paint: Paint): string[] {
   const loads = services.some(({ backends }) => backends.some(({ load }) => load !== null))
   const rows = services.flatMap((service) => service.backends.map((backend) => row(service.name, backend, loads)))

@@ -359,6 +359,20 @@ export const configSchema = z.strictObject({
         .describe('Reload when this file, or one that it includes, has changed. What is not valid changes nothing.'),
       affinity: bindings,
       tickets,
+      hangTimeout: duration()
+        .prefault('2s')
+        .describe(
+          'A data thread whose event loop stands still for so long is ended and replaced: its connections are lost. 0: never.',
+        ),
+      threadHeap: z
+        .union([z.literal('auto'), size({ min: 64 * 1024 ** 2, max: 64 * 1024 ** 3 })], {
+          error: 'expected auto or a size such as 512MiB',
+        })
+        .default('auto')
+        .describe(
+          'Memory for the JavaScript heap of each data thread, buffers apart; one that needs more is replaced. `auto`: its ' +
+            'share of half the memory, from 256MiB to 4GiB.',
+        ),
       overload: overload
         .prefault({})
         .describe('When new connections are refused because memory or descriptors run short.'),

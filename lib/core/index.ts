@@ -4,6 +4,7 @@ export { AddressSet } from './cidr.ts'
 export { type Clock, ManualClock, nowMs, systemClock, wallAt } from './clock.ts'
 export { durationOf } from './duration.ts'
 export { BalancerError, codeOf, ERRORS, type ErrorCode, type ErrorSource, messageOf } from './errors.ts'
+export { FAULT, type FaultListener, fault, onFault } from './faults.ts'
 export { hashText, mix32 } from './hash.ts'
 export { isHostName } from './host-name.ts'
 export {
@@ -14,7 +15,14 @@ export {
   httpRequest,
 } from './http-client.ts'
 export type { Latin1 } from './latin1.ts'
-export { createLogger, type LogDestination, type Logger, openLogDestination } from './logger.ts'
+export {
+  createLogger,
+  createRelayedLogger,
+  type LogDestination,
+  type Logger,
+  openLogDestination,
+  writeLogLine,
+} from './logger.ts'
 export { nearest } from './nearest.ts'
 export { createServer, STATUS_CODES } from './node-http.ts'
 export {

@@ -1,5 +1,7 @@
 /** The process log: pino, one JSON object a line on stderr, or short coloured lines when stderr is a terminal. */
 import { pino } from 'pino'
+import { nowMs } from './clock.ts'
+import { LogPace } from './log-pace.ts'
 
 export type Logger = pino.Logger
 /** pino's destination, which takes bytes when it is opened for them: its types know text only. */
@@ -26,11 +28,33 @@ function pretty(line: string): string {
 }
 
 /** Level from `EVENKEEL_LOG` (debug, info, warn, error, silent; default info). */
-export function createLogger(bindings: Record<string, unknown> = {}): Logger {
-  const level = process.env['EVENKEEL_LOG'] ?? 'info'
-  const options = { level, base: null }
-  if (!process.stderr.isTTY) return pino(options, pino.destination({ fd: 2, sync: true })).child(bindings)
-  return pino(options, { write: (line: string) => process.stderr.write(pretty(line)) }).child(bindings)
+export const createLogger = (): Logger => pino(options(), { write: writeLogLine })
+
+const options = () => ({ level: process.env['EVENKEEL_LOG'] ?? 'info', base: null })
+
+let stderr: ReturnType<typeof pino.destination> | null = null
+
+/** Writes a line that a logger made, here or in another thread. */
+export function writeLogLine(line: string): void {
+  if (process.stderr.isTTY) return void process.stderr.write(pretty(line))
+  stderr ??= pino.destination({ fd: 2, sync: true })
+  stderr.write(line)
+}
+
+/**
+ * A logger whose lines another thread writes: who reads our stderr too slowly stops that one, and not the caller. More lines
+ * than are of use are left out, and that is told.
+ */
+export function createRelayedLogger(bindings: Record<string, unknown>, send: (line: string) => void): Logger {
+  const pace = new LogPace(nowMs)
+  const write = (line: string): void => {
+    if (!pace.take()) return
+    const dropped = pace.dropped()
+    send(line)
+    if (dropped > 0) log.warn(`${dropped} lines of this thread's log were left out`)
+  }
+  const log = pino(options(), { write }).child(bindings)
+  return log
 }
 
 /** A buffered writer of whole lines as bytes, with `reopen()`, for access logs. `target` is a path, or `stdout`. */

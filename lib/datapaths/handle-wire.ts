@@ -7,6 +7,9 @@ import type { Server } from 'node:net'
 import { getSystemErrorName } from 'node:util'
 import {
   connectTcp,
+  FAULT,
+  fault,
+  formatAddress,
   type Name,
   type TcpHandle,
   type TcpHandles,
@@ -46,7 +49,13 @@ function request(): WireWrite {
 
 function onRead(this: WireHandle): Buffer | undefined {
   const wire = this.wire
-  return wire === null ? undefined : wire.read(state[READ] as number)
+  if (wire === null) return undefined
+  try {
+    return wire.read(state[READ] as number)
+  } catch (error) {
+    wire.fault(error)
+    return undefined
+  }
 }
 
 function onWritten(this: WireWrite, status: number): void {
@@ -54,7 +63,12 @@ function onWritten(this: WireWrite, status: number): void {
   this.wire = null
   this.bytes = null
   giveBack(this.area)
-  wire?.written(status)
+  if (wire === null) return
+  try {
+    wire.written(status)
+  } catch (error) {
+    wire.fault(error)
+  }
 }
 
 export class HandleWire implements Wire {
@@ -249,6 +263,15 @@ export class HandleWire implements Wire {
     // Everything is with the kernel then and the end follows it: nothing is cut. A reset would fail, and leave the handle open for good.
     if (this.#shutting) handle.close()
     else handle.reset()
+  }
+
+  /** Its sink threw: the connection ends. @throws `error` when it was gone by then, and nobody can be told */
+  fault(error: unknown): void {
+    if (this.#handle === null) throw error
+    fault(error, formatAddress(this.remoteAddress, this.remotePort))
+    const sink = this.sink
+    this.reset()
+    sink.onClose(FAULT)
   }
 
   #detach(): WireHandle | null {

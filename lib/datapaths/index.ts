@@ -7,4 +7,5 @@ export const createDatapath = (tools: ThreadTools): Datapath => new StreamDatapa
 
 export type { BackendView, Datapath, ListenerView, PoolView, ServiceGate, ServiceView } from './contract.ts'
 export { Doors } from './doors.ts'
+export { Heartbeat } from './heartbeat.ts'
 export type { ThreadTools } from './stream.ts'

@@ -1,6 +1,6 @@
 /** What every flow does and leaves: it finds a backend, another one when a connect fails, and ends with one record. */
 import { type Reason, type RetryReason, sharedTime } from '../board/index.ts'
-import { Deadline, type DeadlineOwner, nowMs, wallAt } from '../core/index.ts'
+import { Deadline, type DeadlineOwner, fault, formatAddress, nowMs, wallAt } from '../core/index.ts'
 import { type Backend, type Flow, FULL, type Pool, type Waiter } from '../pool/index.ts'
 import type { FlowRecord, Phase } from '../telemetry/index.ts'
 import type { ServiceContext, ServicePool } from './contract.ts'
@@ -109,6 +109,8 @@ export abstract class PlacedFlow implements Flow, FlowRecord {
   protected abstract onDialled(backend: Backend, wire: Wire): void
   /** No backend is left to try: `failure` says why. */
   protected abstract onUnplaced(): void
+  /** An error that nobody expected: the flow ends. */
+  protected abstract onFault(): void
 
   /** Looks for a backend; waits for the first probe results where there are none yet, at most for the start grace. */
   protected seekBackend(): void {
@@ -194,10 +196,21 @@ export abstract class PlacedFlow implements Flow, FlowRecord {
     this.#connecting ||= this.dialledAt
     this.#dial = this.dial(backend, (wire, code) => {
       this.#dial = null
-      if (wire === null) return this.#connectFailed(backend, code)
-      this.connectMs = nowMs() - this.#connecting // failed tries included
-      this.onDialled(backend, wire)
+      try {
+        this.#onDialEnd(backend, wire, code)
+      } catch (error) {
+        if (this.over) throw error
+        fault(error, formatAddress(this.clientAddress, this.clientPort))
+        this.onFault()
+        wire?.destroy()
+      }
     })
+  }
+
+  #onDialEnd(backend: Backend, wire: Wire | null, code: string): void {
+    if (wire === null) return this.#connectFailed(backend, code)
+    this.connectMs = nowMs() - this.#connecting // failed tries included
+    this.onDialled(backend, wire)
   }
 
   /** Its backend served it well, or failed it: counted where outliers are looked for. */

@@ -1,7 +1,7 @@
 /** A wire on a documented node socket: for TLS, and for runtimes without the handles of handle-wire.ts. */
 import type { Socket } from 'node:net'
 import { TLSSocket } from 'node:tls'
-import { codeOf } from '../core/index.ts'
+import { codeOf, FAULT, fault, formatAddress } from '../core/index.ts'
 import type { Outbox } from './outbox.ts'
 import { certificateCovers, cutSecure, protocolOf, serverNameOf } from './tls-socket.ts'
 import { idleSink, type Wire, type WireSink } from './wire.ts'
@@ -31,7 +31,13 @@ export class SocketWire implements Wire {
     this.remotePort = raw.remotePort ?? 0
     this.localPort = raw.localPort ?? 0
     socket.setNoDelay(true)
-    socket.on('data', (chunk: Buffer) => this.sink.onBytes(chunk, chunk.length))
+    socket.on('data', (chunk: Buffer) => {
+      try {
+        this.sink.onBytes(chunk, chunk.length)
+      } catch (thrown) {
+        this.#fault(thrown)
+      }
+    })
     socket.on('end', () => {
       this.#ended = true
       this.#tellEnd()
@@ -99,7 +105,12 @@ export class SocketWire implements Wire {
   readonly #written = (error?: Error | null): void => {
     this.#inflight--
     // Of a write that failed the close is told, which comes next: it has not drained.
-    if (this.#inflight === 0 && !this.#closed && !error) this.sink.onDrain()
+    if (this.#inflight > 0 || this.#closed || error) return
+    try {
+      this.sink.onDrain()
+    } catch (thrown) {
+      this.#fault(thrown)
+    }
   }
 
   end(): void {
@@ -122,7 +133,11 @@ export class SocketWire implements Wire {
   readonly #tellEnd = (): void => {
     if (!this.#ended || this.#paused || this.#closed) return
     this.#ended = false
-    this.sink.onEnd()
+    try {
+      this.sink.onEnd()
+    } catch (thrown) {
+      this.#fault(thrown)
+    }
   }
 
   bulk(): void {}
@@ -139,6 +154,15 @@ export class SocketWire implements Wire {
     this.sink = idleSink
     if (this.#raw === this.#socket) this.#cut()
     else setImmediate(() => this.#cut())
+  }
+
+  /** Its sink threw: the connection ends. @throws `error` when it was gone by then, and nobody can be told */
+  #fault(error: unknown): void {
+    if (this.#closed) throw error
+    fault(error, formatAddress(this.remoteAddress, this.remotePort))
+    const sink = this.sink
+    this.reset()
+    sink.onClose(FAULT)
   }
 
   #cut(): void {

@@ -10,7 +10,7 @@ export interface WireSink {
   onEnd(): void
   /** Everything written is with the kernel. Comes after a write that answered false, and whenever the wire was `pending`. */
   onDrain(): void
-  /** The connection broke (`code`: ECONNRESET, EPIPE, …). Nothing comes after it; the wire is already destroyed. */
+  /** The connection broke (`code`: ECONNRESET, EPIPE, …; FAULT: we broke it). Nothing comes after it; the wire is already destroyed. */
   onClose(code: string): void
 }
 

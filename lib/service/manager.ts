@@ -11,8 +11,9 @@ import { Change } from './change.ts'
 import { type DepartureStatus, Departures } from './departures.ts'
 import { spreadOf } from './drain.ts'
 import { Leftovers } from './leftovers.ts'
-import { descriptorMeans, MemoryUse, memoryMeans } from './means.ts'
+import { descriptorMeans, heapFor, MemoryUse, memoryMeans } from './means.ts'
 import { Memory } from './memory.ts'
+import { Mishaps } from './mishaps.ts'
 import { type OperationChange, Operator } from './operator.ts'
 import { OverloadWatch } from './overload.ts'
 import { membersOf, poolsOf, sizeOf } from './pools.ts'
@@ -39,6 +40,8 @@ export interface ManagerOptions {
 export class Manager {
   readonly board: Board
   readonly startedAt: number
+  /** Errors of this thread that nobody expected. */
+  readonly mishaps: Mishaps
   readonly turns = new Turns()
   readonly rows = new RowBook()
   readonly draughtsman: Draughtsman
@@ -93,6 +96,7 @@ export class Manager {
       },
     })
     this.startedAt = clock.wall()
+    this.mishaps = new Mishaps(log, () => clock.wall())
     setFlagsFromString('--expose-gc') // for threads that start from now on: see `collect`
     this.#memory = new Memory({ path: stateFile === 'off' ? null : stateFile, clock, log })
     const use = new MemoryUse()
@@ -140,6 +144,7 @@ export class Manager {
     this.rows.settle()
     for (const { name, outliers } of this.services.values())
       for (const watch of outliers) watch.recallAll((backend) => this.#recalled.backends.get(`${name}/${backend}`))
+    const { hangTimeout, threadHeap } = config.appliance
     const operator = this.#newOperator()
     this.#operator = operator
     this.#threads = new Threads({
@@ -151,6 +156,8 @@ export class Manager {
       tickets: () => this.security.tickets,
       clock,
       log,
+      hangMs: hangTimeout,
+      heapBytes: threadHeap === 'auto' ? heapFor(this.board.threads) : threadHeap,
       onHopeless,
     })
     // Probes start first, so that the first connection finds their results.

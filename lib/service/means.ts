@@ -8,12 +8,23 @@ export interface Means {
   readonly most: number
 }
 
+const LEAST_HEAP = 256 * 1024 ** 2
+const MOST_HEAP = 4 * 1024 ** 3 // V8's own limit with the memory of today's servers
+
 /** Of the control group or the machine, whichever has less. */
-export function memoryMeans(use: MemoryUse, held: number): Means {
+export function totalMemory(): number {
   const constrained = process.constrainedMemory() // 0 or an absurd number: there is no limit
   const total = totalmem()
+  return constrained > 0 ? Math.min(constrained, total) : total
+}
+
+/** Bytes for the heap of each of so many threads: the other half is for buffers, TLS, and the rest of the process. */
+export const heapFor = (threads: number, memory = totalMemory()): number =>
+  Math.min(MOST_HEAP, Math.max(LEAST_HEAP, Math.floor(memory / 2 / threads)))
+
+export function memoryMeans(use: MemoryUse, held: number): Means {
   const used = use.of(process.memoryUsage.rss(), held)
-  return { used, most: constrained > 0 ? Math.min(constrained, total) : total }
+  return { used, most: totalMemory() }
 }
 
 /**

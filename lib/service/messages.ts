@@ -56,3 +56,5 @@ export type FromThread =
   /** The request `id` is done. `failed`: why it could not be. */
   | { readonly type: 'done'; readonly id: number; readonly value: number | null; readonly failed: string | null }
   | { readonly type: 'problem'; readonly message: string }
+  /** A line of its log, for control to write. */
+  | { readonly type: 'log'; readonly line: string }

@@ -2,21 +2,24 @@
 import { Worker } from 'node:worker_threads'
 import type { Board } from '../board/index.ts'
 import type { AccessLogConfig } from '../config/index.ts'
-import { BalancerError, type Clock, type Logger, messageOf } from '../core/index.ts'
+import { BalancerError, type Clock, codeOf, type Logger, messageOf, writeLogLine } from '../core/index.ts'
 import type { ServiceGate, ServiceView } from '../datapaths/index.ts'
 import type { TicketSecrets } from '../tls/index.ts'
+import { type DeathCause, Deaths } from './deaths.ts'
 import type { FromThread, Request, ThreadStart, ToThread } from './messages.ts'
+import { Pulse } from './pulse.ts'
+import { threadEnvironment } from './thread-environment.ts'
 import { Utilisation } from './utilisation.ts'
 
-// Whose callback it is that runs is of use to AsyncLocalStorage, which no data thread has: 4 % of a request's CPU time
-// (docs/performance.md). Older runtimes don't know the option, and have it off. In the environment, because arguments would
-// replace those that this process was started with.
-const NO_FRAMES = '--no-async-context-frame'
-const OPTIONS = [process.env['NODE_OPTIONS'] ?? '', NO_FRAMES].join(' ').trim()
-const ENV = process.allowedNodeEnvironmentFlags.has(NO_FRAMES) ? { ...process.env, NODE_OPTIONS: OPTIONS } : process.env
 const ENTRY = new URL('../data-thread.ts', import.meta.url)
-const MAX_DEATHS = 10 // within DEATHS_MS: then something is wrong that a new thread does not mend
-const DEATHS_MS = 10_000
+const LOOK_MS = 250 // how often each thread's beats are looked at
+const START_MS = 60_000 // until a thread listens
+const NATIVE_MS = 1000 // an end that takes longer waits for native code, which nothing can interrupt
+const COLLECTED_MS = 1000 // a thread with a full heap has collected its garbage by then, or has none
+const HEADROOM = 1024 ** 3 // what a thread gone mad can fill in that time
+const STUCK_MS = 30_000 // then it hangs there for good
+const STOP_MS = 5000 // for a thread to obey the last order
+const ALONE_MS = 60_000 // without any thread: then something is wrong that a new thread does not mend
 const ANSWER_MS = 10_000 // a thread that is silent for so long hangs; what was asked of it is done as far as it can be
 
 export interface ThreadsOptions {
@@ -29,14 +32,28 @@ export interface ThreadsOptions {
   readonly tickets: () => TicketSecrets
   readonly clock: Clock
   readonly log: Logger
+  /** Silence after which a thread is ended, ms; 0: never. */
+  readonly hangMs: number
+  /** Bytes that the heap of each may take. */
+  readonly heapBytes: number
   /** Threads die faster than replacing them makes sense. */
   readonly onHopeless: (error: BalancerError) => void
 }
 
+/**
+ * starting: it does not listen yet. running. ending: it was told to end by force. gone: there is none, the next one comes after
+ * a wait, or never.
+ */
+export type ThreadState = 'starting' | 'running' | 'ending' | 'gone'
+
 interface Slot {
   readonly thread: number
+  readonly deaths: Deaths
+  readonly pulse: Pulse
+  state: ThreadState
+  /** When the state began. */
+  since: number
   worker: Worker
-  deaths: number
   startedAt: number
   drained: (() => void) | null
   exited: Promise<void>
@@ -45,8 +62,33 @@ interface Slot {
   held: number
   /** Resolves when it listens, or never will. */
   ready: Promise<unknown>
+  /** It has been asked for that, and has not told yet. */
+  asking: boolean
+  /** Since when its heap takes more than it may; 0: it does not. */
+  overSince: number
+  /** Why it is about to end, where that is known before. */
+  cause: DeathCause | null
+  /** Why the last one ended; '': none has. */
+  why: string
+  /** Takes the next one's coming back. */
+  cancel: (() => void) | null
   /** Who waits for the answer to which request. */
   readonly asked: Map<number, (reply: Reply) => void>
+}
+
+/** A data thread, for people. */
+export interface ThreadStatus {
+  readonly thread: number
+  readonly state: ThreadState
+  readonly restarts: number
+  readonly startedAt: number
+  readonly deaths: Readonly<Record<DeathCause, number>>
+  /** Deaths in a row: above 1 it is in a crash loop. */
+  readonly row: number
+  /** Why the last one ended; '': none has. */
+  readonly why: string
+  /** Flows that it lost to errors that nobody expected. */
+  readonly faults: number
 }
 
 interface Reply {
@@ -59,11 +101,14 @@ const NO_REPLY: Reply = { value: null, failed: null }
 export class Threads {
   readonly #options: ThreadsOptions
   readonly #slots: Slot[] = []
-  readonly #deaths: number[] = []
   #stopping = false
   #requests = 0
   /** Threads that were started so far: another number says that one was replaced. */
   spawns = 0
+  #watch: NodeJS.Timeout | null = null
+  /** When it was last seen that a thread runs. */
+  #servedAt = 0
+  #stuck = false
 
   constructor(options: ThreadsOptions) {
     this.#options = options
@@ -74,14 +119,37 @@ export class Threads {
     const started = Array.from({ length: this.#options.board.threads }, (_, thread) => this.#spawn(thread))
     const results = await Promise.allSettled(started)
     const failed = results.find((result) => result.status === 'rejected')
-    if (failed === undefined) return
+    if (failed === undefined) {
+      this.#servedAt = this.#options.clock.now()
+      this.#watch = setInterval(() => this.#look(), LOOK_MS)
+      return
+    }
     await this.stop()
     throw failed.reason
   }
 
-  /** One row per thread: how often it was replaced, and since when it runs (ms since the epoch). */
-  status(): { thread: number; restarts: number; startedAt: number }[] {
-    return this.#slots.map(({ thread, deaths, startedAt }) => ({ thread, restarts: deaths, startedAt }))
+  /** One row per thread; times in ms since the epoch. */
+  status(): ThreadStatus[] {
+    return this.#slots.map(({ thread, state, deaths, startedAt, why }) => ({
+      thread,
+      state,
+      restarts: deaths.total,
+      startedAt,
+      deaths: deaths.counts,
+      row: deaths.row,
+      why,
+      faults: this.#options.board.pulse(thread).faults,
+    }))
+  }
+
+  /** Does any thread serve? */
+  get serving(): boolean {
+    return this.#slots.some(({ state }) => state === 'running')
+  }
+
+  /** A thread hangs where nothing can end it: not even the process ends but by SIGKILL. */
+  get stuck(): boolean {
+    return this.#stuck
   }
 
   /** How busy each thread's event loop was of late, 0..1. */
@@ -89,21 +157,30 @@ export class Threads {
     return this.#slots.map((slot) => slot.utilisation.read(this.#options.clock.now()))
   }
 
-  /** Bytes that the data threads' heaps and buffers hold, as of their last answer; each call asks them anew. */
+  /** Bytes that the data threads' heaps and buffers hold. */
   held(): number {
-    let sum = 0
-    for (const slot of this.#slots) {
-      sum += slot.held
-      slot.worker.getHeapStatistics().then(
-        ({ used_heap_size: used, external_memory: external }) => {
-          slot.held = used + external
-        },
-        () => {
-          slot.held = 0 // it has ended
-        },
-      )
-    }
-    return sum
+    return this.#slots.reduce((sum, { held }) => sum + held, 0)
+  }
+
+  /** Ends a thread with too much on its heap before V8 finds it full, which it may answer by ending the process. */
+  async #weigh(slot: Slot): Promise<void> {
+    if (slot.asking) return
+    slot.asking = true
+    const { worker } = slot
+    const { used_heap_size: used, external_memory: external } = await worker
+      .getHeapStatistics() // a thread that never returns to its event loop answers too
+      .catch(() => ({ used_heap_size: 0, external_memory: 0 })) // it has ended
+    if (slot.worker !== worker) return
+    slot.asking = false
+    slot.held = used + external
+    const { heapBytes, clock } = this.#options
+    const now = clock.now()
+    if (used <= heapBytes) slot.overSince = 0
+    else if (slot.overSince === 0 && used <= 2 * heapBytes) {
+      slot.overSince = now
+      worker.postMessage({ type: 'collect' } satisfies ToThread) // perhaps it is but garbage
+    } else if (now - slot.overSince >= COLLECTED_MS && slot.state === 'running')
+      this.#end(slot, 'memory', `its heap holds ${mib(used)} MiB and may hold ${mib(heapBytes)}`)
   }
 
   broadcast(message: ToThread): void {
@@ -154,6 +231,7 @@ export class Threads {
   ): Promise<Reply> {
     const { clock, log } = this.#options
     const { id, type } = request
+    if (slot.state === 'gone') return Promise.resolve(NO_REPLY)
     return new Promise((resolve) => {
       const cancel = clock.after(ms, () => {
         log.warn({ thread: slot.thread }, `data thread ${slot.thread} does not answer (${type})`)
@@ -171,8 +249,12 @@ export class Threads {
   /** Makes one thread throw. False: there is no such thread. */
   kill(thread: number): boolean {
     const slot = this.#slots[thread]
-    slot?.worker.postMessage({ type: 'die' } satisfies ToThread)
-    return slot !== undefined
+    if (slot === undefined) return false
+    if (slot.state === 'running') {
+      slot.cause = 'operator'
+      slot.worker.postMessage({ type: 'die' } satisfies ToThread)
+    } else if (slot.cancel !== null) void this.#again(slot)
+    return true
   }
 
   /** No new flows; resolves when the last flow of every thread has ended. */
@@ -180,6 +262,8 @@ export class Threads {
     this.#stopping = true
     await Promise.all(
       this.#slots.map((slot) => {
+        this.#giveUp(slot)
+        if (slot.state === 'gone') return Promise.resolve()
         const ended = new Promise<void>((resolve) => {
           slot.drained = resolve
         })
@@ -194,86 +278,177 @@ export class Threads {
     this.#stopping = true
     await Promise.all(
       this.#slots.map(async (slot) => {
+        this.#giveUp(slot)
         slot.worker.postMessage({ type: 'stop' } satisfies ToThread)
-        await slot.exited // of one that died unreplaced, during a drain or at the start, too
+        if (!(await this.#exits(slot))) void slot.worker.terminate()
+        if (!(await this.#exits(slot))) this.#stuck = true
       }),
     )
+    if (this.#watch !== null) clearInterval(this.#watch)
     this.#slots.length = 0
   }
 
+  /** False: it is still there after a while. */
+  #exits({ exited }: Slot): Promise<boolean> {
+    return new Promise((resolve) => {
+      const late = setTimeout(() => resolve(false), STOP_MS)
+      void exited.then(() => {
+        clearTimeout(late)
+        resolve(true)
+      })
+    })
+  }
+
+  #giveUp(slot: Slot): void {
+    slot.cancel?.()
+    slot.cancel = null
+  }
+
+  #enter(slot: Slot, state: ThreadState): void {
+    slot.state = state
+    slot.since = this.#options.clock.now()
+  }
+
+  /** Ends threads that stand still. It goes on while flows drain. */
+  #look(): void {
+    const { board, clock, log, hangMs, onHopeless } = this.#options
+    const now = clock.now()
+    for (const slot of this.#slots) {
+      const { thread, state, since, pulse } = slot
+      if (state === 'running') void this.#weigh(slot)
+      const silent = pulse.look(board.pulse(thread).beats, now)
+      if (state === 'running' && hangMs > 0 && silent >= hangMs)
+        this.#end(slot, 'hang', `its event loop has stood still for ${(silent / 1000).toFixed(1)} s`)
+      else if (state === 'starting' && now - since > START_MS)
+        this.#end(slot, 'start', `it does not listen after ${START_MS / 1000} s`)
+      else if (state === 'ending' && now - since > NATIVE_MS && !slot.why.endsWith(NATIVE)) {
+        slot.why += NATIVE
+        log.error({ thread, cause: slot.cause }, `data thread ${thread} does not end${NATIVE}`)
+      } else if (state === 'ending' && now - since > STUCK_MS) {
+        this.#enter(slot, 'ending') // told once in that time
+        onHopeless(new BalancerError('THREAD_DIED', `data thread ${thread} can't be ended: ${slot.why}`))
+      }
+    }
+    if (this.serving || this.#stopping) this.#servedAt = now
+    else if (now - this.#servedAt > ALONE_MS) {
+      this.#servedAt = now
+      const whys = this.#slots.map(({ thread, why }) => `${thread}: ${firstLine(why)}`).join('; ')
+      onHopeless(new BalancerError('THREAD_DIED', `no data thread has served for ${ALONE_MS / 1000} s (${whys})`))
+    }
+  }
+
+  #end(slot: Slot, cause: DeathCause, why: string): void {
+    slot.cause = cause
+    slot.why = why
+    this.#enter(slot, 'ending')
+    void slot.worker.terminate()
+  }
+
   #spawn(thread: number): Promise<void> {
-    const { board, accessLog, services, tickets, clock, log } = this.#options
+    const { board, accessLog, services, gates, tickets, clock, log, heapBytes } = this.#options
     const { buffer, bindings, threads } = board
     const shared = { board: buffer, bindings: bindings.buffer, threads, thread }
     const workerData: ThreadStart = {
       ...shared,
       accessLog,
       services: services(),
-      gates: this.#options.gates(),
+      gates: gates(),
       tickets: tickets(),
     }
-    const worker = new Worker(ENTRY, { workerData, name: `data-${thread}`, env: ENV })
-    const exited = new Promise<void>((resolve) => worker.once('exit', () => resolve()))
-    const utilisation = new Utilisation(worker.performance)
-    const before = this.#slots[thread]
     this.spawns++
-    const fresh = { thread, deaths: 0, drained: null, held: 0, asked: new Map(), ready: Promise.resolve() }
-    const slot: Slot = Object.assign(before ?? fresh, {
+    const worker = new Worker(ENTRY, {
+      workerData,
+      name: `data-${thread}`,
+      env: threadEnvironment(),
+      resourceLimits: { maxOldGenerationSizeMb: mib(heapBytes + Math.max(heapBytes, HEADROOM)) },
+    })
+    const before = this.#slots[thread] ?? {
+      thread,
+      deaths: new Deaths(),
+      pulse: new Pulse(),
+      drained: null,
+      why: '',
+      asked: new Map(),
+      ready: Promise.resolve(),
+    }
+    const slot: Slot = Object.assign(before, {
       worker,
+      state: 'starting' as const,
+      since: clock.now(),
       startedAt: clock.wall(),
-      exited,
-      utilisation,
+      exited: new Promise<void>((resolve) => worker.once('exit', () => resolve())),
+      utilisation: new Utilisation(worker.performance),
+      held: 0,
+      asking: false,
+      overSince: 0,
+      cause: null,
+      cancel: null,
     })
     this.#slots[thread] = slot
     const listens = new Promise<void>((resolve, reject) => {
+      let died: DeathCause = 'exit'
       let why = 'it exited'
       let listening = false
       worker.on('message', (message: FromThread) => {
         if (message.type === 'listening') {
           listening = true
+          slot.pulse.reset(board.pulse(thread).beats, clock.now())
+          if (slot.state === 'starting') this.#enter(slot, 'running')
           resolve()
         } else if (message.type === 'failed') {
           reject(new BalancerError('LISTEN_FAILED', message.message))
           void worker.terminate()
         } else if (message.type === 'drained') slot.drained?.()
         else if (message.type === 'done') slot.asked.get(message.id)?.(message)
+        else if (message.type === 'log') writeLogLine(message.line)
         else log.warn({ thread }, message.message)
       })
       worker.on('error', (error) => {
+        died = codeOf(error) === 'ERR_WORKER_OUT_OF_MEMORY' ? 'memory' : 'error'
         why = error instanceof Error ? (error.stack ?? error.message) : messageOf(error)
       })
       worker.on('exit', () => {
+        const cause = slot.cause ?? died
+        if (slot.state === 'ending') why = slot.why
+        this.#enter(slot, 'gone')
         reject(new BalancerError('THREAD_DIED', `data thread ${thread} died at its start: ${why}`))
         slot.drained?.()
         for (const reply of [...slot.asked.values()]) reply(NO_REPLY)
-        if (!this.#stopping) this.#options.board.reclaim(thread)
+        if (!this.#stopping) board.reclaim(thread)
         // One that never listened is the business of who started it.
-        if (listening && !this.#stopping) this.#replace(slot, why)
+        if (listening && !this.#stopping) this.#replace(slot, cause, why)
       })
     })
     slot.ready = listens.catch(() => {})
     return listens
   }
 
-  #replace(slot: Slot, why: string): void {
-    const { clock, log, onHopeless } = this.#options
+  #replace(slot: Slot, cause: DeathCause, why: string): void {
+    const { clock, log } = this.#options
+    const { thread, deaths } = slot
+    slot.why = why
+    const wait = deaths.count(cause, clock.wall() - slot.startedAt)
+    const when = wait === 0 ? '' : ` in ${wait / 1000} s (${deaths.row} deaths in a row)`
+    log.error({ thread, cause, why }, `data thread ${thread} died: it is replaced${when}, its connections are lost`)
+    if (wait === 0) void this.#again(slot)
+    else slot.cancel = clock.after(wait, () => void this.#again(slot))
+  }
+
+  async #again(slot: Slot): Promise<void> {
+    const { log } = this.#options
     const { thread } = slot
-    slot.deaths++
-    const now = clock.now()
-    this.#deaths.push(now)
-    while ((this.#deaths[0] ?? now) < now - DEATHS_MS) this.#deaths.shift()
-    log.error({ thread, why }, `data thread ${thread} died: it is replaced, its connections are lost`)
-    if (this.#deaths.length > MAX_DEATHS) {
-      return onHopeless(
-        new BalancerError(
-          'THREAD_DIED',
-          `data threads died ${this.#deaths.length} times within ${DEATHS_MS / 1000} s: ${why}`,
-        ),
-      )
+    this.#giveUp(slot)
+    try {
+      await this.#spawn(thread)
+      log.info({ thread }, `data thread ${thread} is back`)
+    } catch (error) {
+      if (!this.#stopping) this.#replace(slot, 'start', messageOf(error))
     }
-    this.#spawn(thread).then(
-      () => log.info({ thread }, `data thread ${thread} is back`),
-      (error: unknown) => this.#replace(slot, messageOf(error)),
-    )
   }
 }
+
+const NATIVE = ': it hangs in native code, which nothing can interrupt'
+
+const mib = (bytes: number): number => Math.round(bytes / 1024 / 1024)
+
+export const firstLine = (text: string): string => text.split('\n', 1)[0] ?? ''

@@ -13,7 +13,14 @@ export interface ProcessSource {
   /** Configurations that were taken, the one of the start included, and that were not. */
   reloads(): { readonly success: number; readonly failure: number }
   /** One row per data thread. */
-  threads(): readonly { readonly thread: number; readonly restarts: number }[]
+  threads(): readonly {
+    readonly thread: number
+    readonly deaths: Readonly<Record<string, number>>
+    readonly faults: number
+    readonly serving: boolean
+  }[]
+  /** Errors of the control thread that nobody expected. */
+  mishaps(): number
   /** What may be short, and whether it is: then no connections are accepted. */
   overload(): Iterable<readonly [reason: string, short: boolean]>
   /** 0..1 by thread: `control`, `0`, `1`, … */
@@ -84,12 +91,36 @@ async function processRegistry(source: ProcessSource): Promise<Registry> {
   })
   new Counter({
     name: 'evenkeel_data_thread_restarts_total',
-    help: 'How often a data thread died and was replaced.',
-    labelNames: ['thread'],
+    help: 'How often a data thread died and was replaced, by why.',
+    labelNames: ['thread', 'cause'],
     registers,
     collect() {
       this.reset()
-      for (const { thread, restarts } of source.threads()) this.inc({ thread }, restarts)
+      for (const { thread, deaths } of source.threads())
+        for (const [cause, n] of Object.entries(deaths)) this.inc({ thread, cause }, n)
+    },
+  })
+  new Gauge({
+    name: 'evenkeel_data_thread_serving',
+    help: '1 while the data thread serves, 0 while it starts, ends or waits to be replaced.',
+    labelNames: ['thread'],
+    registers,
+    collect() {
+      for (const { thread, serving } of source.threads()) this.set({ thread }, serving ? 1 : 0)
+    },
+  })
+  new Counter({
+    name: 'evenkeel_uncaught_errors_total',
+    help: 'Errors that nobody expected, by what they ended: a flow, a data thread, or nothing (in the control thread).',
+    labelNames: ['thread', 'ended'],
+    registers,
+    collect() {
+      this.reset()
+      this.inc({ thread: 'control', ended: 'nothing' }, source.mishaps())
+      for (const { thread, deaths, faults } of source.threads()) {
+        this.inc({ thread, ended: 'flow' }, faults)
+        this.inc({ thread, ended: 'thread' }, deaths['error'] ?? 0)
+      }
     },
   })
   new Gauge({

@@ -58,7 +58,7 @@ t.test('counters survive the end of a data thread', async (t) => {
   await askRaw(balancer.admin, '/api/v1/threads/0/restart', { method: 'POST' })
   const after = await eventually('the restart', async () => {
     const seen = await scrape()
-    return sampleOf(seen, 'evenkeel_data_thread_restarts_total', { thread: '0' }) === 1 && seen
+    return sampleOf(seen, 'evenkeel_data_thread_restarts_total', { thread: '0', cause: 'operator' }) === 1 && seen
   })
   t.equal(sampleOf(after, 'evenkeel_requests_total', { service: 'web', code: '2xx' }), 3)
 })

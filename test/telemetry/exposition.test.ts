@@ -16,9 +16,10 @@ const PROCESS = {
   configuredAt: () => 1_700_000_000_500,
   reloads: () => ({ success: 1, failure: 2 }),
   threads: () => [
-    { thread: 0, restarts: 0 },
-    { thread: 1, restarts: 3 },
+    { thread: 0, deaths: { error: 0, hang: 0 }, faults: 7, serving: true },
+    { thread: 1, deaths: { error: 1, hang: 2 }, faults: 0, serving: false },
   ],
+  mishaps: () => 4,
   utilisation: () => [['control', 0.25] as const, ['0', 0.5] as const],
   overload: () => [['memory', false] as const, ['descriptors', true] as const],
 }
@@ -179,7 +180,12 @@ t.test('the process, its threads and its configuration are told', async (t) => {
   t.equal(sampleOf(seen, 'evenkeel_config_reloads_total', { result: 'failure' }), 2)
   t.equal(sampleOf(seen, 'evenkeel_config_last_reload_success_timestamp_seconds'), 1_700_000_000.5)
   t.equal(sampleOf(seen, 'evenkeel_data_threads'), 2)
-  t.equal(sampleOf(seen, 'evenkeel_data_thread_restarts_total', { thread: '1' }), 3)
+  t.equal(sampleOf(seen, 'evenkeel_data_thread_restarts_total', { thread: '1', cause: 'hang' }), 2)
+  t.equal(sampleOf(seen, 'evenkeel_data_thread_serving', { thread: '0' }), 1)
+  t.equal(sampleOf(seen, 'evenkeel_data_thread_serving', { thread: '1' }), 0)
+  t.equal(sampleOf(seen, 'evenkeel_uncaught_errors_total', { thread: '0', ended: 'flow' }), 7)
+  t.equal(sampleOf(seen, 'evenkeel_uncaught_errors_total', { thread: '1', ended: 'thread' }), 1)
+  t.equal(sampleOf(seen, 'evenkeel_uncaught_errors_total', { thread: 'control', ended: 'nothing' }), 4)
   t.equal(sampleOf(seen, 'evenkeel_thread_utilisation', { thread: 'control' }), 0.25)
   t.equal(sampleOf(seen, 'evenkeel_overload', { reason: 'memory' }), 0)
   t.equal(sampleOf(seen, 'evenkeel_overload', { reason: 'descriptors' }), 1)

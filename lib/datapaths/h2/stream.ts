@@ -164,6 +164,11 @@ export class H2Stream implements Wire, Incoming, Requester, DeadlineOwner, Sende
     if (!this.closed) this.abort(this.answer.state === 'none' ? CANCEL : INTERNAL_ERROR)
   }
 
+  onFault(): void {
+    this.#exchange?.finish('us', 'internal')
+    if (!this.closed) this.abort(INTERNAL_ERROR)
+  }
+
   onTunnel(backend: Wire, early: Buffer): void {
     const { wheel, view } = this.#session.context
     const exchange = this.#exchange as Exchange

@@ -333,6 +333,10 @@ export class ProxyExchange extends PlacedFlow implements Responder, BodyOwner, P
     this.#packing = relayAnswer(all, this.#offer, this.#res, this)
   }
 
+  protected override onFault(): void {
+    this.finish('us', 'internal')
+  }
+
   onPackFailed(): void {
     this.finish('us', 'internal')
   }

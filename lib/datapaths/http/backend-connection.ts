@@ -1,5 +1,5 @@
 /** A connection to an HTTP backend: parses its answers, and waits idle for reuse between two requests. */
-import { Deadline, type DeadlineOwner, type DeadlineWheel } from '../../core/index.ts'
+import { Deadline, type DeadlineOwner, type DeadlineWheel, FAULT } from '../../core/index.ts'
 import type { Backend } from '../../pool/index.ts'
 import type { Wire, WireSink } from '../wire.ts'
 import { ID } from './fields.ts'
@@ -20,6 +20,8 @@ export interface Responder {
   onBadResponse(problem: string): void
   /** FIN (`code` '') or a broken connection. `begun`: a part of an answer had come. */
   onBackendGone(code: string, begun: boolean): void
+  /** What was read from the backend made us throw: everything ends. */
+  onFault(): void
   /** The backend takes more bytes of the request. */
   onBackendDrain(): void
 }
@@ -124,7 +126,16 @@ export class BackendConnection implements WireSink, DeadlineOwner {
   }
 
   onClose(code: string): void {
-    this.#gone(code === '' ? 'ECONNRESET' : code)
+    if (code === FAULT) this.#fault()
+    else this.#gone(code === '' ? 'ECONNRESET' : code)
+  }
+
+  /** What was read made us throw. @throws Error when no exchange is there to end */
+  #fault(): void {
+    const exchange = this.#exchange
+    if (exchange === null) throw new Error('an error befell a connection to a backend, behind its request')
+    exchange.onFault()
+    this.close()
   }
 
   onDrain(): void {

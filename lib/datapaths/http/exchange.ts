@@ -391,6 +391,10 @@ export class Exchange extends PlacedFlow implements Responder, PackingOwner, Tel
     this.tryAnother(stale ? 'stale-connection' : 'backend-closed', stale ? null : this.backend)
   }
 
+  override onFault(): void {
+    this.#client.onFault()
+  }
+
   /** The client's connection must end so that the answer does not look whole. */
   #abortResponse(reason: Reason): void {
     this.judge(false)

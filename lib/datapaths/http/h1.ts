@@ -1,6 +1,6 @@
 /** One client connection that speaks HTTP/1.1: finds the requests in its bytes, and gives each to an exchange in turn. */
 import type { Reason } from '../../board/index.ts'
-import { Deadline, type DeadlineOwner } from '../../core/index.ts'
+import { Deadline, type DeadlineOwner, FAULT } from '../../core/index.ts'
 import type { Backend } from '../../pool/index.ts'
 import type { Session } from '../contract.ts'
 import { newId } from '../ids.ts'
@@ -312,8 +312,16 @@ export class H1Session implements Session, WireSink, DeadlineOwner, Requester {
     else if (this.#mode === 'linger' && this.#ended) this.#close()
   }
 
-  onClose(): void {
-    this.#abandon()
+  onClose(code: string): void {
+    if (code === FAULT) this.onFault()
+    else this.#abandon()
+  }
+
+  onFault(): void {
+    if (this.#mode === 'closed') return
+    this.wire.reset()
+    this.#exchange?.finish('us', 'internal')
+    this.#close() // where the exchange was past its end
   }
 
   /** The client is gone. */

@@ -24,6 +24,8 @@ export interface Requester {
   onFinished(keep: boolean): void
   /** The answer can't be whole any more: the connection is to be cut. */
   onAborted(): void
+  /** An error that nobody expected: what it has under way ends, and it with that. */
+  onFault(): void
   /** The connection is now a tunnel to `backend`; bytes of either side that came early go first. */
   onTunnel(backend: Wire, early: Buffer): void
 }

@@ -1,12 +1,12 @@
 /** Joins two wires: bytes both ways with backpressure, half-close and an idle limit. */
 import type { StreamWatch } from '../../affinity/index.ts'
-import { Deadline, type DeadlineOwner, type DeadlineWheel } from '../../core/index.ts'
+import { Deadline, type DeadlineOwner, type DeadlineWheel, FAULT } from '../../core/index.ts'
 import type { Wire, WireSink } from '../wire.ts'
 
 /** How a relay ended. `by` is who ended it; `` for both sides' normal end. */
 export interface RelayEnd {
   readonly by: 'client' | 'backend' | 'us' | ''
-  readonly reason: 'client-closed' | 'backend-closed' | 'client-timeout' | 'cut' | ''
+  readonly reason: 'client-closed' | 'backend-closed' | 'client-timeout' | 'cut' | 'internal' | ''
 }
 
 const FULL_READ = 64 * 1024 // a read that fills the shared buffer: more is waiting, so larger reads pay
@@ -71,8 +71,9 @@ class Half implements WireSink {
     if (!this.ended) this.wire.resume()
   }
 
-  onClose(): void {
-    this.#relay.broken(this)
+  onClose(code: string): void {
+    if (code === FAULT) this.#relay.end('us', 'internal')
+    else this.#relay.broken(this)
   }
 }
 

@@ -108,6 +108,11 @@ export class TcpSession extends PlacedFlow implements Session, OpeningTaker {
     this.#wire.sink = { onBytes() {}, onEnd() {}, onDrain() {}, onClose: () => this.onLeft() }
   }
 
+  protected override onFault(): void {
+    if (this.#relay === null) this.#finish('us', 'internal')
+    else this.#relay.end('us', 'internal')
+  }
+
   drain(): void {}
 
   since(backendName: string | null): number {
