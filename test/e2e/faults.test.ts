@@ -49,14 +49,18 @@ async function clientsOf(t: Test, balancer: Balancer): Promise<RawClient[]> {
 
 const ROWS = [
   ['spin', 'hang', /event loop has stood still for 2\.\d s/, 5000],
-  ['fill', 'memory', /its heap holds \d+ MiB and may hold 64$/, 10_000],
+  ['fill', 'memory', /its heap holds \d+ MiB and may hold 64$/, 30_000],
   ['throw', 'error', /TypeError: a planted fault/, 5000],
   ['reject', 'error', /TypeError: a planted fault/, 5000],
 ] as const
 
 for (const [fault, cause, why, deadline] of ROWS)
   t.test(`${fault}: only the thread that it befalls is replaced, with its cause told`, async (t) => {
-    const { balancer, faults } = await start(t, { threads: 2, threadHeap: '64MiB' })
+    const { balancer, faults } = await start(t, {
+      threads: 2,
+      threadHeap: '64MiB',
+      hangTimeout: fault === 'spin' ? '2s' : '30s',
+    })
     const clients = await clientsOf(t, balancer)
     faults.plant(0, fault)
     await eventually('it is back', () => logged(balancer, /^data thread 0 is back$/).length === 1, deadline)
