@@ -7,6 +7,9 @@ import type { TLSSocket } from 'node:tls'
 import { getSystemErrorName } from 'node:util'
 import {
   codeOf,
+  FAULT,
+  fault,
+  formatAddress,
   type TcpHandles,
   type TlsHandle,
   tcpHandles,
@@ -32,7 +35,12 @@ interface WireWrite extends WriteRequest {
 }
 
 function onRead(this: WireHandle): undefined {
-  this.wire?.read(state[READ] as number)
+  const wire = this.wire
+  try {
+    wire?.read(state[READ] as number)
+  } catch (error) {
+    wire?.fault(error)
+  }
 }
 
 function onError(this: WireHandle, error: Error): void {
@@ -42,7 +50,11 @@ function onError(this: WireHandle, error: Error): void {
 function onWritten(this: WireWrite, status: number): void {
   const wire = this.wire
   this.wire = null
-  wire?.written(status)
+  try {
+    wire?.written(status)
+  } catch (error) {
+    wire?.fault(error)
+  }
 }
 
 /** The wire of a TLS socket whose handshake has just ended, in the very call that tells so: nothing has been read since. */
@@ -146,11 +158,19 @@ class TlsWire implements Wire {
   readonly #tellHeld = (): void => {
     while (!this.#paused && this.#held.length > 0) {
       const bytes = this.#held.shift() as Buffer
-      this.sink.onBytes(bytes, bytes.length)
+      try {
+        this.sink.onBytes(bytes, bytes.length)
+      } catch (error) {
+        return this.fault(error)
+      }
     }
     if (this.#paused || !this.#ended || this.#handle === null) return
     this.#ended = false
-    this.sink.onEnd()
+    try {
+      this.sink.onEnd()
+    } catch (error) {
+      this.fault(error)
+    }
   }
 
   writeText(text: string): boolean {
@@ -249,6 +269,15 @@ class TlsWire implements Wire {
     this.#held = []
     this.#waiting = []
     return true
+  }
+
+  /** Its sink threw: the connection ends. @throws `error` when it was gone by then, or is in the middle of a write */
+  fault(error: unknown): void {
+    if (this.#handle === null || this.#sending) throw error
+    fault(error, formatAddress(this.remoteAddress, this.remotePort))
+    const sink = this.sink
+    this.reset()
+    sink.onClose(FAULT)
   }
 
   fail(code: string): void {
