@@ -13,6 +13,8 @@ import {
 import { ProbeFailure, type ProbeResult } from './contract.ts'
 
 const LINGER_MS = 1000 // as a conversation's
+const PARTING_MS = 250 // a backend across the country has closed its side by then
+const UNREAD_TIMES = 100 // then it is looked at again: another program may listen there
 const CONNECTED: ProbeResult = { detail: 'connected' }
 const ignored = Buffer.allocUnsafeSlow(4096) // what backends say is read and forgotten
 
@@ -23,7 +25,7 @@ export const knock = (target: Address, signal: AbortSignal): Promise<ProbeResult
 const aborted = (): ProbeFailure => new ProbeFailure('timeout', 'aborted before the connect')
 const late = (): ProbeFailure => new ProbeFailure('timeout', 'no connection in time')
 
-function byHandle(handles: TcpHandles, { host, port }: Address, signal: AbortSignal): Promise<ProbeResult> {
+function byHandle(handles: TcpHandles, target: Address, signal: AbortSignal): Promise<ProbeResult> {
   return new Promise((resolve, reject) => {
     if (signal.aborted) return reject(aborted())
     const handle = new handles.tcp.TCP(handles.tcp.constants.SOCKET)
@@ -38,25 +40,65 @@ function byHandle(handles: TcpHandles, { host, port }: Address, signal: AbortSig
       signal.removeEventListener('abort', onAbort)
       if (status === 0) {
         resolve(CONNECTED)
-        return leaveHandle(handles, handle)
+        return leave(handles, handle, target)
       }
       handle.close()
       reject(new ProbeFailure('connect', `connect failed: ${getSystemErrorName(status)}`))
     }
     signal.addEventListener('abort', onAbort)
-    const status = connectTcp(handles, handle, host, port, onConnected)
+    const status = connectTcp(handles, handle, target.host, target.port, onConnected)
     if (status !== 0) onConnected(status)
   })
 }
 
-/** FIN first, and what still comes is read: closing with unread bytes would send RST, which backends log as an error. */
-function leaveHandle({ stream }: TcpHandles, handle: TcpHandle): void {
+/**
+ * FIN first, and what still comes is read: closing with unread bytes would send RST, which backends log as an error. Who said nothing
+ * is left unread the next times: he closes too, and a sweep closes thousands of handles at once.
+ */
+function leave(handles: TcpHandles, handle: TcpHandle, target: Address): void {
+  const unread = silent.get(target) ?? 0
+  if (unread === 0) return readOut(handles, handle, () => silent.set(target, UNREAD_TIMES))
+  silent.set(target, unread - 1)
+  if (!sayGoodbye(handles, handle)) return handle.close()
+  handle.unref()
+  parting.push(handle)
+  sweeper ??= setInterval(sweep, PARTING_MS).unref()
+}
+
+/** Backends that said nothing when they were left, and how often they will be left unread. */
+const silent = new WeakMap<Address, number>()
+
+/** Handles that said goodbye since the last sweep, and those before. */
+let parting: TcpHandle[] = []
+let parted: TcpHandle[] = []
+let sweeper: NodeJS.Timeout | null = null
+
+function sweep(): void {
+  for (const handle of parted) handle.close()
+  parted = parting
+  parting = []
+  if (parted.length > 0 || sweeper === null) return
+  clearInterval(sweeper)
+  sweeper = null
+}
+
+function sayGoodbye({ stream }: TcpHandles, handle: TcpHandle): boolean {
+  const farewell = new stream.ShutdownWrap()
+  farewell.oncomplete = () => {} // a failure is no matter: it is closed soon
+  return handle.shutdown(farewell) === 0
+}
+
+/** @param onSilence it said nothing until its end, or for a second */
+function readOut(handles: TcpHandles, handle: TcpHandle, onSilence: () => void): void {
+  const { stream } = handles
   let timer: NodeJS.Timeout | null = null
+  let spoke = false
   const close = (): void => {
     if (timer === null) return
     clearTimeout(timer)
     timer = null
     handle.close()
+    if (!spoke) onSilence()
   }
   timer = setTimeout(close, LINGER_MS)
   timer.unref()
@@ -64,12 +106,11 @@ function leaveHandle({ stream }: TcpHandles, handle: TcpHandle): void {
   handle.useUserBuffer(ignored)
   handle.onread = () => {
     if ((stream.streamBaseState[stream.kReadBytesOrError] as number) < 0) close()
+    else spoke = true
     return undefined
   }
   handle.readStart()
-  const farewell = new stream.ShutdownWrap()
-  farewell.oncomplete = () => {} // a failure shows as a read error
-  if (handle.shutdown(farewell) !== 0) close()
+  if (!sayGoodbye(handles, handle)) close()
 }
 
 function bySocket({ host, port }: Address, signal: AbortSignal): Promise<ProbeResult> {
@@ -94,7 +135,7 @@ function bySocket({ host, port }: Address, signal: AbortSignal): Promise<ProbeRe
   })
 }
 
-/** The same as `leaveHandle`. */
+/** FIN first, and what still comes is read. */
 function leaveSocket(socket: Socket): void {
   const timer = setTimeout(() => socket.destroy(), LINGER_MS)
   timer.unref()

@@ -4,6 +4,8 @@ import { type Address, type Clock, shortText } from '../core/index.ts'
 import { type Probe, ProbeFailure, type ProbeReason } from './contract.ts'
 
 const KEPT_RESULTS = 10 // what `query` shows on one screen
+const COARSE_ABOVE_MS = 1000
+const GRAIN_MS = 10
 const AT_ONCE = 64 // first probes in parallel: even with TLS handshakes less than 0.1 s of a core
 
 export interface ProbeRecord {
@@ -105,7 +107,9 @@ export class ProbeRunner {
 
   #schedule(delay: number): void {
     this.#nextAt = this.#options.clock.wall() + delay
-    this.#cancelNext = this.#options.clock.after(delay, () => this.#begin())
+    // Node keeps a list for each delay: with jitter, thousands of backends would have one each.
+    const rounded = delay > COARSE_ABOVE_MS ? Math.round(delay / GRAIN_MS) * GRAIN_MS : delay
+    this.#cancelNext = this.#options.clock.after(rounded, () => this.#begin())
   }
 
   #begin(): void {

@@ -17,6 +17,27 @@ t.test('it reads a greeting to its end and closes without a reset', async (t) =>
   t.same(events, ['finish'])
 })
 
+t.test(
+  'however often it comes, a backend that greets is read out, and one that is silent sees an orderly end',
+  async (t) => {
+    for (const greeting of ['', 'SSH-2.0-x']) {
+      const events: string[] = []
+      const backend = await startBackend(t, (stream) => {
+        stream.once('error', () => events.push('error'))
+        stream.once('close', () => events.push('close'))
+        stream.resume()
+        stream.once('end', () => stream.end(greeting))
+      })
+      const { check } = probeOf({ type: 'tcp' })
+      for (let i = 1; i <= 4; i++) {
+        await check(backend.address, new AbortController().signal)
+        await backend.idle()
+      }
+      t.same(events, ['close', 'close', 'close', 'close'], greeting)
+    }
+  },
+)
+
 t.test('it leaves for good when the backend never closes its side', async (t) => {
   const server = createServer({ allowHalfOpen: true })
   server.listen(0, '127.0.0.1')
