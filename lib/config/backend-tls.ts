@@ -25,7 +25,13 @@ export const peerShape = {
 }
 
 export const backendTls = z
-  .strictObject(peerShape)
+  .strictObject({
+    ...peerShape,
+    startTls: z
+      .boolean()
+      .default(false)
+      .describe("Ask backends for TLS in the words of the service's `startTls`. Default: they begin with TLS."),
+  })
   .optional()
   .describe(
     'Speak TLS to the backends (1.2 and 1.3), and verify them. The handshake must end within `timeouts.connect`. Probes of ' +

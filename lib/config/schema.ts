@@ -271,6 +271,13 @@ export const serviceShape = {
     'tcp: relayed. tls: terminated, then relayed. http, https: request by request.',
   ),
   tls: tls.optional().describe('Needed for `tls` and `https`.'),
+  startTls: z
+    .enum(['smtp', 'imap', 'pop3', 'ldap'])
+    .optional()
+    .describe(
+      'With `protocol: tls`: clients ask for TLS in the words of this protocol (STARTTLS). What comes before is answered here, and nothing ' +
+        'else is done without TLS. Default: they begin with TLS.',
+    ),
   ...poolShape,
   timeouts: timeouts.prefault({}).describe('Limits in time.'),
   limits: limits.prefault({}).describe('What clients may use, each and together.'),

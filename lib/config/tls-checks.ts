@@ -11,6 +11,9 @@ interface Found {
 export function checkTls({ at, value: service }: Entry): Found[] {
   const protocol = textOf(child(service, 'protocol'))
   const tls = service.kind === 'map' ? service.entries.get('tls') : undefined
+  const startTls = child(service, 'startTls')
+  if (startTls !== undefined && protocol !== undefined && protocol !== 'tls')
+    return [{ at: startTls.at, path: ['startTls'], message: 'needs protocol tls: what follows it is TLS, and relayed' }]
   if ((protocol === 'tls' || protocol === 'https') && tls === undefined)
     return [{ at, path: ['tls'], message: `is missing: protocol ${protocol} needs tls.certificates` }]
   if (tls === undefined) return []
@@ -89,6 +92,11 @@ export function checkBackendTls(pool: Tree, service: Tree): Found[] {
   ] as const)
     found.push(...checkPeer(peer).map((each) => ({ ...each, path: [...path, ...each.path] })))
   if (tls === undefined) return found
+  const asks = child(tls, 'startTls')
+  if (asks !== undefined && isTrue(asks) && child(service, 'startTls') === undefined) {
+    const message = 'needs startTls of the service, which says how'
+    found.push({ at: asks.at, path: ['backendTls', 'startTls'], message })
+  }
   if (sendsProxy(pool, service))
     found.push({ at: tls.at, path: ['backendTls'], message: 'is not available yet beside sendProxy' })
   return found

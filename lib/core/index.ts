@@ -1,5 +1,6 @@
 export { type Address, type AddressRange, formatAddress, parseAddressRange } from './address.ts'
 export { addressBytes } from './address-bytes.ts'
+export { type BerElement, berLengthBytes, decodeBer, encodeBer, encodeBerInteger } from './ber.ts'
 export { AddressSet } from './cidr.ts'
 export { type Clock, ManualClock, nowMs, systemClock, wallAt } from './clock.ts'
 export { durationOf } from './duration.ts'

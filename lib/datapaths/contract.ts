@@ -8,6 +8,7 @@ import type { AccessLog } from '../telemetry/index.ts'
 import type { BackendTlsView, TlsView } from '../tls/index.ts'
 import type { HashKey } from './http/hash-key.ts'
 import type { RetryBudget } from './retry-budget.ts'
+import type { Preamble } from './starttls/contract.ts'
 
 /** A virtual service, plain data: it is posted to every data thread. Rows are those of the board. */
 export interface ServiceView {
@@ -25,6 +26,8 @@ export interface ServiceView {
   readonly limits: ServiceConfig['limits']
   readonly retries: number
   readonly tls: TlsView | null
+  /** The protocol in which clients ask for TLS; null: they begin with it. */
+  readonly startTls: NonNullable<ServiceConfig['startTls']> | null
 }
 
 export interface ListenerView {
@@ -95,6 +98,8 @@ export interface ServiceContext {
   readonly pools: readonly [ServicePool, ...ServicePool[]]
   readonly retryBudget: RetryBudget
   readonly cell: ServiceCell
+  /** How TLS is asked for; null: it is not, everybody begins with it. */
+  readonly preamble: Preamble | null
   /** null: no client is limited. */
   readonly clients: Clients | null
   readonly wheel: DeadlineWheel

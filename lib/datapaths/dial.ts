@@ -4,6 +4,8 @@ import { codeOf, Deadline, type DeadlineOwner, type DeadlineWheel, nowMs } from 
 import type { Backend, Security } from '../pool/index.ts'
 import { connectHandle, handleWires } from './handle-wire.ts'
 import { SocketWire } from './socket-wire.ts'
+import { askForTls } from './starttls/asking.ts'
+import type { Preamble } from './starttls/contract.ts'
 import { secureWire } from './tls-wire.ts'
 import { idleSink, type Wire } from './wire.ts'
 
@@ -18,8 +20,17 @@ export class Dial implements DeadlineOwner {
   readonly #startedAt = nowMs()
   #settled = false
 
-  /** `done` is never called before the constructor returned. */
-  constructor(backend: Backend, wheel: DeadlineWheel, timeoutMs: number, done: Dialled) {
+  /**
+   * `done` is never called before the constructor returned.
+   * @param preamble how a backend is asked for TLS that wants to be asked
+   */
+  constructor(
+    backend: Backend,
+    wheel: DeadlineWheel,
+    timeoutMs: number,
+    done: Dialled,
+    preamble: Preamble | null = null,
+  ) {
     this.#backend = backend
     this.#done = done
     this.#deadline = new Deadline(wheel, this)
@@ -27,7 +38,7 @@ export class Dial implements DeadlineOwner {
     const settle: Dialled = (wire, code) => this.#settle(wire, code)
     const { security } = backend
     const { host, port } = backend
-    if (security !== null) this.#cancel = connectSecure(backend, security, settle)
+    if (security !== null) this.#cancel = connectSecure(backend, security, preamble, settle)
     else this.#cancel = handleWires ? connectHandle(host, port, settle) : connectSocket(host, port, settle)
   }
 
@@ -55,14 +66,19 @@ export class Dial implements DeadlineOwner {
 }
 
 /** The connection and the handshake together have the time of a connect. */
-function connectSecure({ host, port }: Backend, security: Security, done: Dialled): () => void {
+function connectSecure(
+  { host, port }: Backend,
+  security: Security,
+  preamble: Preamble | null,
+  done: Dialled,
+): () => void {
   const raw = connect({ host, port, allowHalfOpen: true, noDelay: true })
   const failed = (error: Error): void => {
     raw.destroy()
     done(null, codeOf(error))
   }
   raw.once('error', failed)
-  raw.once('connect', () => {
+  const shake = (): void => {
     const socket = security.wrap(raw, host, port)
     socket.once('error', failed)
     socket.once('secureConnect', () => {
@@ -71,6 +87,14 @@ function connectSecure({ host, port }: Backend, security: Security, done: Dialle
       socket.off('error', failed)
       raw.off('error', failed)
       done(wire, '')
+    })
+  }
+  raw.once('connect', () => {
+    if (!security.asked || preamble === null) return shake()
+    askForTls(raw, preamble.asks, (problem) => {
+      if (problem === null) return shake()
+      security.refused(host, port, problem)
+      failed(new Error(problem))
     })
   })
   return () => {

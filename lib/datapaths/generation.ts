@@ -1,8 +1,10 @@
 /** One view of a service made to work in a data thread: its pools, TLS contexts and HTTP engine. What stays the same is taken over from the view before. */
+import { isIP } from 'node:net'
+import { hostname } from 'node:os'
 import { isDeepStrictEqual } from 'node:util'
 import { createAffinity } from '../affinity/index.ts'
 import { BackendCell, Clients, ListenerCell, PoolCell, ServiceCell, sharedTime } from '../board/index.ts'
-import { BalancerError, formatAddress, type Logger, nowMs, tlsProblem } from '../core/index.ts'
+import { BalancerError, formatAddress, isHostName, type Logger, nowMs, tlsProblem } from '../core/index.ts'
 import { policyFactory } from '../policies/index.ts'
 import { Backend, Pool, type Security } from '../pool/index.ts'
 import { BackendTls, type BackendTlsView, ServerContexts, type TicketRing, type TlsView } from '../tls/index.ts'
@@ -17,6 +19,7 @@ import type { ProxyEngine } from './http-proxy/engine.ts'
 import { Listener } from './listener.ts'
 import { ProxyAcceptor } from './proxy-protocol/acceptor.ts'
 import { RetryBudget } from './retry-budget.ts'
+import { preambles } from './starttls/index.ts'
 import type { ThreadTools } from './stream.ts'
 import { NameRoutes } from './tcp/name-routes.ts'
 import { TcpSession } from './tcp/session.ts'
@@ -64,6 +67,7 @@ export class Generation {
       pools: [pool(own), ...others.map(pool)],
       retryBudget: new RetryBudget(),
       cell,
+      preamble: view.startTls === null ? null : preambles[view.startTls](nameOf(view)),
       clients: limited ? new Clients(board.clients, thread, view.row) : null,
       wheel,
       accessLog,
@@ -80,7 +84,7 @@ export class Generation {
       this.#http === null || engine === null ? null : engine(this.#http, before === null ? null : before.#engine)
     this.context = this.#http ?? context
     this.#names = http ? null : NameRoutes.of(context)
-    this.#tls = listenerTls(view, tools.tickets, before === null ? null : before.#tls)
+    this.#tls = listenerTls(this.context, tools.tickets, before === null ? null : before.#tls)
     this.listeners = view.listeners.map((each) => this.#listener(each))
   }
 
@@ -136,7 +140,15 @@ export class Generation {
   }
 }
 
-function listenerTls(view: ServiceView, tickets: TicketRing, before: ListenerTls | null): ListenerTls | null {
+/** What we call ourselves to clients that ask for TLS: a name that they will find in the certificate. */
+const nameOf = ({ tls }: ServiceView): string =>
+  tls?.credentials[0]?.names.find((name) => isHostName(name) && isIP(name) === 0) ?? hostname()
+
+function listenerTls(
+  { view, preamble }: ServiceContext,
+  tickets: TicketRing,
+  before: ListenerTls | null,
+): ListenerTls | null {
   const { tls, protocol, timeouts, limits, http } = view
   if (tls === null) return null
   const http2 = http.http2.enabled && http.engine === 'native'
@@ -146,6 +158,7 @@ function listenerTls(view: ServiceView, tickets: TicketRing, before: ListenerTls
     contexts: same ? before.contexts : new ServerContexts(tls, tickets),
     slots: before?.slots.most === limits.handshakes ? before.slots : new HandshakeSlots(limits.handshakes),
     alpn: protocol !== 'https' ? [] : http2 ? ['h2', 'http/1.1'] : ['http/1.1'],
+    preamble,
     timeoutMs: timeouts.handshake,
   }
 }

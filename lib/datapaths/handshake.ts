@@ -1,4 +1,4 @@
-/** One TLS handshake with a client: ends with a socket or with null, once. */
+/** One TLS handshake with a client, and the words before it where the protocol has such: ends with a socket or with null, once. */
 import type { Socket } from 'node:net'
 import { TLSSocket } from 'node:tls'
 import type { HandshakeFailure, ServiceCell } from '../board/index.ts'
@@ -13,6 +13,8 @@ import {
   type TlsView,
   UNRECOGNIZED_NAME,
 } from '../tls/index.ts'
+import type { Preamble } from './starttls/contract.ts'
+import { Words, type WordsTaker } from './starttls/words.ts'
 
 /** What the handshakes of a service need. */
 export interface ListenerTls {
@@ -24,6 +26,8 @@ export interface ListenerTls {
   readonly slots: HandshakeSlots
   /** Protocols that clients may choose from, the best first; empty: whatever they want. */
   readonly alpn: readonly string[]
+  /** What clients ask for TLS by; null: they begin with it. */
+  readonly preamble: Preamble | null
   readonly timeoutMs: number
 }
 
@@ -65,7 +69,7 @@ const NO_CERTIFICATE = 'ERR_SSL_PEER_DID_NOT_RETURN_A_CERTIFICATE'
 /** `client` null: it was not asked for a certificate. */
 type Done = (socket: TLSSocket | null, client: ClientIdentity | null) => void
 
-export class Handshake implements DeadlineOwner {
+export class Handshake implements DeadlineOwner, WordsTaker {
   readonly #raw: Socket
   readonly #tls: ListenerTls
   readonly #contexts: ServerContexts
@@ -90,7 +94,21 @@ export class Handshake implements DeadlineOwner {
   }
 
   start(): void {
-    if (this.#tls.slots.take(this)) this.begin()
+    const { preamble } = this.#tls
+    if (preamble === null) this.onTls()
+    else new Words(this.#raw, preamble, this).start()
+  }
+
+  onTls(): void {
+    if (!this.#settled && this.#tls.slots.take(this)) this.begin()
+  }
+
+  onOver(reply: Buffer, refused: boolean): void {
+    this.#part(reply, refused ? 'protocol' : null)
+  }
+
+  onLeft(): void {
+    this.fail('closed')
   }
 
   /** Its slot is there. */
@@ -145,7 +163,7 @@ export class Handshake implements DeadlineOwner {
 
   #shake(name: string): void {
     this.#served = this.#servedFor(name)
-    if (this.#served === null) return this.#refuseName()
+    if (this.#served === null) return this.#part(UNRECOGNIZED_NAME, 'name')
     const { context, stapling } = this.#served
     const socket = new TLSSocket(this.#raw, serverOptions(context, this.#tls.alpn, this.#contexts.client, stapling))
     this.#socket = socket
@@ -166,13 +184,14 @@ export class Handshake implements DeadlineOwner {
     }
   }
 
-  #refuseName(): void {
+  /** Closes with a last word. `reason` null: this is no failure. */
+  #part(word: Buffer, reason: HandshakeFailure | null): void {
     const raw = this.#raw
     if (this.#settled) return
     this.#settle()
-    this.#cell.handshakeFailure('name')
+    if (reason !== null) this.#cell.handshakeFailure(reason)
     raw.on('error', () => {}) // it is of no interest any more
-    raw.end(UNRECOGNIZED_NAME, () => raw.destroy())
+    raw.end(word, () => raw.destroy())
     this.#done(null, null)
   }
 

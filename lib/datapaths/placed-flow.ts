@@ -103,8 +103,8 @@ export abstract class PlacedFlow implements Flow, FlowRecord {
   protected abstract useIdle(backend: Backend): boolean
   /** Connects to `backend`; `done` is never called before this returned. */
   protected dial(backend: Backend, done: Dialled): { cancel(): void } {
-    const { wheel, view } = this.#context
-    return new Dial(backend, wheel, view.timeouts.connect, done)
+    const { wheel, view, preamble } = this.#context
+    return new Dial(backend, wheel, view.timeouts.connect, done, preamble)
   }
   protected abstract onDialled(backend: Backend, wire: Wire): void
   /** No backend is left to try: `failure` says why. */

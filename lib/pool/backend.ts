@@ -11,8 +11,12 @@ export type Tier = 'primary' | 'backup' | 'sorry'
 
 /** Makes connections to a backend secure. */
 export interface Security {
+  /** TLS is asked for first, in the words of the service's protocol. */
+  readonly asked: boolean
   /** A handshake over a connection to it; `secureConnect` comes only when the backend is who it should be. */
   wrap(raw: Socket, host: string, port: number): TLSSocket
+  /** It would not come to a handshake. */
+  refused(host: string, port: number, problem: string): void
 }
 
 /** What it speaks, where requests are sent to it one by one. */

@@ -1,7 +1,14 @@
 /** The LDAP probe: StartTLS and a simple bind where they are asked for, then a search that finds an entry. */
 import { type HealthConfig, type LdapFilter, parseLdapFilter } from '../config/index.ts'
-import { BalancerError } from '../core/index.ts'
-import { decodeAll, type Element, encode, encodeInteger, lengthBytes } from './ber.ts'
+import {
+  BalancerError,
+  type BerElement,
+  berLengthBytes,
+  decodeBer,
+  encodeBer,
+  encodeBerInteger,
+} from '../core/index.ts'
+
 import { type Probe, ProbeFailure, withoutSecret } from './contract.ts'
 import { type Conversation, converse } from './conversation.ts'
 import { securityOf } from './security.ts'
@@ -37,23 +44,23 @@ export function createLdapProbe(health: HealthConfig): Probe {
   const { bindDn, password = '', baseDn, scope, filter } = health.ldap
   const parsed = parseLdapFilter(filter)
   if (typeof parsed === 'string') throw new BalancerError('CONFIG_INVALID', `health.ldap.filter ${parsed}`)
-  const searchBody = encode(
+  const searchBody = encodeBer(
     OP.search,
-    encode(0x04, baseDn),
-    encodeInteger(SCOPES[scope], 0x0a),
-    encodeInteger(0, 0x0a), // aliases are not followed
-    encodeInteger(1), // entries at most
-    encodeInteger(0), // seconds: the probe has its own limit
+    encodeBer(0x04, baseDn),
+    encodeBerInteger(SCOPES[scope], 0x0a),
+    encodeBerInteger(0, 0x0a), // aliases are not followed
+    encodeBerInteger(1), // entries at most
+    encodeBerInteger(0), // seconds: the probe has its own limit
     Buffer.of(0x01, 1, 0xff), // types of attributes only
     encodeFilter(parsed),
-    encode(0x30, encode(0x04, '1.1')), // and of those none, RFC 4511 §4.5.1.8
+    encodeBer(0x30, encodeBer(0x04, '1.1')), // and of those none, RFC 4511 §4.5.1.8
   )
   return {
     check: (target, signal) =>
       converse(target, signal, security, async (backend) => {
         let id = 0
         const send = (operation: Buffer): number => {
-          backend.write(encode(0x30, encodeInteger(++id), operation))
+          backend.write(encodeBer(0x30, encodeBerInteger(++id), operation))
           return id
         }
         const result = async (sent: number, tag: number): Promise<void> => {
@@ -63,11 +70,14 @@ export function createLdapProbe(health: HealthConfig): Probe {
           if (code !== 0) throw refusal(code, message, password)
         }
         if (backend.startsTls) {
-          await result(send(encode(OP.extend, encode(0x80, START_TLS))), EXTENDED)
+          await result(send(encodeBer(OP.extend, encodeBer(0x80, START_TLS))), EXTENDED)
           await backend.secure()
         }
         if (bindDn !== undefined)
-          await result(send(encode(OP.bind, encodeInteger(3), encode(0x04, bindDn), encode(0x80, password))), OP.bound)
+          await result(
+            send(encodeBer(OP.bind, encodeBerInteger(3), encodeBer(0x04, bindDn), encodeBer(0x80, password))),
+            OP.bound,
+          )
         const entries = await search(backend, send(searchBody), password)
         if (entries === 0) throw new ProbeFailure('body', 'the search found no entry')
         backend.bidFarewell(UNBIND)
@@ -91,13 +101,13 @@ async function search(backend: Conversation, id: number, secret: string): Promis
 }
 
 /** The operation of the next message, which must answer the one with this id. */
-async function messageOf(backend: Conversation, id: number): Promise<Element> {
+async function messageOf(backend: Conversation, id: number): Promise<BerElement> {
   const head = await backend.bytes(2)
   const first = head[1] ?? 0
-  const more = lengthBytes(first)
+  const more = berLengthBytes(first)
   if (head[0] !== 0x30 || more === undefined) throw notLdap()
   const length = more === 0 ? first : (await backend.bytes(more)).readUIntBE(0, more)
-  const [number, operation] = decodeAll(await backend.bytes(length)) ?? []
+  const [number, operation] = decodeBer(await backend.bytes(length)) ?? []
   if (number?.tag !== 0x02 || operation === undefined) throw notLdap()
   const answers = number.value.length === 1 ? number.value[0] : -1
   // RFC 4511 §4.4.1: a notice that the connection is about to end.
@@ -106,14 +116,14 @@ async function messageOf(backend: Conversation, id: number): Promise<Element> {
   return operation
 }
 
-const codeOf = ({ value }: Element): number => {
-  const [code] = decodeAll(value) ?? []
+const codeOf = ({ value }: BerElement): number => {
+  const [code] = decodeBer(value) ?? []
   if (code?.tag !== 0x0a || code.value.length !== 1) throw notLdap()
   return code.value[0] ?? 0
 }
 
-function refusal(code: number, { value }: Element, secret: string | undefined): ProbeFailure {
-  const said = withoutSecret(decodeAll(value)?.[2]?.value.toString() ?? '', secret)
+function refusal(code: number, { value }: BerElement, secret: string | undefined): ProbeFailure {
+  const said = withoutSecret(decodeBer(value)?.[2]?.value.toString() ?? '', secret)
   return new ProbeFailure('status', `${RESULTS[code] ?? 'result'} (${code})${said === '' ? '' : `: ${said}`}`)
 }
 
@@ -122,24 +132,24 @@ const notLdap = (): ProbeFailure => new ProbeFailure('protocol', 'not an answer 
 function encodeFilter(filter: LdapFilter): Buffer {
   switch (filter.kind) {
     case 'and':
-      return encode(0xa0, ...filter.filters.map(encodeFilter))
+      return encodeBer(0xa0, ...filter.filters.map(encodeFilter))
     case 'or':
-      return encode(0xa1, ...filter.filters.map(encodeFilter))
+      return encodeBer(0xa1, ...filter.filters.map(encodeFilter))
     case 'not':
-      return encode(0xa2, encodeFilter(filter.filter))
+      return encodeBer(0xa2, encodeFilter(filter.filter))
     case 'present':
-      return encode(0x87, filter.attribute)
+      return encodeBer(0x87, filter.attribute)
     case 'substrings': {
       const { initial, any, final } = filter
       const parts = [
-        ...(initial.length > 0 ? [encode(0x80, initial)] : []),
-        ...any.map((part) => encode(0x81, part)),
-        ...(final.length > 0 ? [encode(0x82, final)] : []),
+        ...(initial.length > 0 ? [encodeBer(0x80, initial)] : []),
+        ...any.map((part) => encodeBer(0x81, part)),
+        ...(final.length > 0 ? [encodeBer(0x82, final)] : []),
       ]
-      return encode(0xa4, encode(0x04, filter.attribute), encode(0x30, ...parts))
+      return encodeBer(0xa4, encodeBer(0x04, filter.attribute), encodeBer(0x30, ...parts))
     }
     default:
-      return encode(COMPARISONS[filter.kind], encode(0x04, filter.attribute), encode(0x04, filter.value))
+      return encodeBer(COMPARISONS[filter.kind], encodeBer(0x04, filter.attribute), encodeBer(0x04, filter.value))
   }
 }
 

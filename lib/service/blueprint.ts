@@ -119,6 +119,7 @@ export class Draughtsman {
       filters: config.filters,
       retries: config.retries,
       tls: secure?.view ?? null,
+      startTls: config.startTls ?? null,
     }
     return { name, config, view, members, secure }
   }

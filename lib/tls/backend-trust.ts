@@ -14,6 +14,7 @@ export interface BackendTlsOptions {
   readonly cert?: string | undefined
   readonly key?: string | undefined
   readonly insecureSkipVerify: boolean
+  readonly startTls: boolean
 }
 
 /** Plain data: it is posted to the data threads. */
@@ -25,11 +26,13 @@ export interface BackendTlsView {
   /** Ours; null: none. */
   readonly pair: { readonly cert: string; readonly key: string } | null
   readonly verified: boolean
+  /** TLS is asked for first. */
+  readonly asked: boolean
 }
 
 /** @throws BalancerError TLS_CERTIFICATE */
 export async function loadBackendTls(options: BackendTlsOptions): Promise<BackendTlsView> {
-  const { serverName = null, ca, pins, cert, key, insecureSkipVerify } = options
+  const { serverName = null, ca, pins, cert, key, insecureSkipVerify, startTls } = options
   const pair = cert === undefined ? null : await loadCredentials({ cert, key })
   const view = {
     serverName,
@@ -37,6 +40,7 @@ export async function loadBackendTls(options: BackendTlsOptions): Promise<Backen
     pins,
     pair: pair === null ? null : { cert: pair.cert, key: pair.key },
     verified: !insecureSkipVerify,
+    asked: startTls,
   }
   try {
     contextOf(view)
@@ -62,6 +66,7 @@ const HALF_OPEN: object = { allowHalfOpen: true } // a socket option that the ty
 export type FailureListener = (host: string, port: number, error: Error) => void
 
 export class BackendTls {
+  readonly asked: boolean
   readonly #view: BackendTlsView
   readonly #context: SecureContext
   readonly #alpn: string[]
@@ -76,6 +81,7 @@ export class BackendTls {
   constructor(view: BackendTlsView, alpn: readonly string[], onFailure: FailureListener) {
     this.#onFailure = onFailure
     this.#view = view
+    this.asked = view.asked
     this.#context = contextOf(view)
     this.#alpn = [...alpn]
   }
@@ -102,5 +108,9 @@ export class BackendTls {
     socket.once('error', failed)
     socket.once('secureConnect', () => socket.off('error', failed))
     return socket
+  }
+
+  refused(host: string, port: number, problem: string): void {
+    this.#onFailure(host, port, new Error(problem))
   }
 }

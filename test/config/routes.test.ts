@@ -1,4 +1,4 @@
-/** Routes of each protocol: what they may go by. */
+/** Routes of each protocol, and STARTTLS: what they may go by, and go with. */
 import t from 'tap'
 import { loadConfigText } from '../../lib/config/index.ts'
 import { configFrom, file, service, toldOf } from './support.ts'
@@ -34,4 +34,18 @@ t.test('a name, several, or none for all; a service with routes needs no backend
 t.test('a pool that no route leads to is told', async (t) => {
   const result = await loadConfigText(file(service('a', POOLS)), 'test.yaml')
   t.match(result, { ok: true, warnings: [{ path: /pools\.p$/, message: /no route leads there/ }] })
+})
+
+t.test('startTls is for protocol tls, and backends are asked in its words', async (t) => {
+  const tls = '    tls: { certificates: [{ cert: c, key: k }] }\n'
+  const told = async (lines: string, protocol: string) =>
+    (await toldOf(file(service('a', lines, undefined, protocol)))).join('\n')
+  t.match(await told(`    startTls: smtp\n${tls}`, 'https'), /startTls: needs protocol tls/)
+  t.match(await told('    startTls: smtp\n', 'tcp'), /startTls: needs protocol tls/)
+  t.match(await told(`    startTls: ftp\n${tls}`, 'tls'), /startTls: "ftp" is not one of smtp, imap, pop3, ldap/)
+  t.match(
+    await told(`    backendTls: { startTls: true }\n${tls}`, 'tls'),
+    /backendTls\.startTls: needs startTls of the/,
+  )
+  t.equal(await told(`    startTls: ldap\n    backendTls: { startTls: true }\n${tls}`, 'tls'), '')
 })

@@ -1,9 +1,10 @@
 /** Probes against real servers that answer questions: slapd, FreeRADIUS and dnsmasq. */
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { writeFileSync } from 'node:fs'
 import t, { type Test } from 'tap'
 import { eventually } from '../support/eventually.ts'
-import { at, folderOf, freePort, needs, run, startServer } from './servers.ts'
-import { certificateIn, probeOf, verdictOf } from './support.ts'
+import { ADMIN, BASE, needsSlapd, startSlapd } from './directory-server.ts'
+import { at, folderOf, freePort, needs, startServer } from './servers.ts'
+import { probeOf, verdictOf } from './support.ts'
 
 const never = new AbortController().signal
 
@@ -11,50 +12,10 @@ const never = new AbortController().signal
 const ask = (t: Test, port: number, options: Record<string, unknown>): Promise<string> =>
   verdictOf(t, probeOf(options), at(port), AbortSignal.timeout(2000))
 
-t.test('slapd', { skip: needs('slapd', 'slapadd') }, async (t) => {
-  const dir = folderOf(t)
-  const [plain, secure] = [await freePort(), await freePort()]
-  const certificate = await certificateIn(`${dir}/tls`)
-  mkdirSync(`${dir}/db`)
-  writeFileSync(
-    `${dir}/slapd.conf`,
-    `include /etc/ldap/schema/core.schema
-pidfile ${dir}/pid
-modulepath /usr/lib/ldap
-moduleload back_mdb
-TLSCertificateFile ${certificate.cert}
-TLSCertificateKeyFile ${certificate.key}
-database mdb
-suffix "dc=example,dc=org"
-rootdn "cn=admin,dc=example,dc=org"
-rootpw hunter2
-directory ${dir}/db
-`,
-  )
-  writeFileSync(
-    `${dir}/data.ldif`,
-    `dn: dc=example,dc=org
-objectClass: dcObject
-objectClass: organization
-o: Example
-dc: example
-
-dn: ou=people,dc=example,dc=org
-objectClass: organizationalUnit
-ou: people
-description: a (b) *
-
-dn: ou=robots,dc=example,dc=org
-objectClass: organizationalUnit
-ou: robots
-`,
-  )
-  run('slapadd', ['-f', `${dir}/slapd.conf`, '-l', `${dir}/data.ldif`])
-  const urls = `ldap://127.0.0.1:${plain} ldaps://127.0.0.1:${secure}`
-  await startServer(t, { program: 'slapd', args: ['-d', '0', '-h', urls, '-f', `${dir}/slapd.conf`], port: secure })
-
-  const baseDn = 'dc=example,dc=org'
-  const admin = { bindDn: 'cn=admin,dc=example,dc=org', password: 'hunter2' }
+t.test('slapd', { skip: needsSlapd() }, async (t) => {
+  const { plain, secure, ca } = await startSlapd(t)
+  const baseDn = BASE
+  const admin = ADMIN
   const rows: readonly [title: string, ldap: object, verdict: string][] = [
     ['the root DSE', {}, 'pass'],
     ['an entry', { baseDn }, 'pass'],
@@ -72,7 +33,6 @@ ou: robots
     t.test(`${title}: ${verdict}`, async (t) => t.equal(await ask(t, plain, { type: 'ldap', ldap }), verdict))
   t.test('over TLS and StartTLS: pass', async (t) => {
     const ldap = { ...admin, baseDn }
-    const { ca } = certificate
     t.equal(await ask(t, secure, { type: 'ldap', ldap, tls: { mode: 'implicit', ca } }), 'pass')
     t.equal(await ask(t, plain, { type: 'ldap', ldap, tls: { mode: 'starttls', ca } }), 'pass')
     t.equal(await ask(t, secure, { type: 'ldap', ldap, tls: { mode: 'implicit' } }), 'tls')

@@ -24,6 +24,7 @@ export class HttpContext implements ServiceContext {
   readonly pools: readonly [ServicePool, ...ServicePool[]]
   readonly retryBudget: RetryBudget
   readonly cell: ServiceCell
+  readonly preamble = null
   readonly clients: Clients | null
   /** Some pool hashes its requests by more than the client's address. */
   readonly hashing: boolean

@@ -7,8 +7,9 @@ import { HelloReader, UNRECOGNIZED_NAME } from '../../tls/index.ts'
 import type { ServiceContext, Session } from '../contract.ts'
 import { newId } from '../ids.ts'
 import { Linger } from '../linger.ts'
-import { PlacedFlow } from '../placed-flow.ts'
+import { type Failure, PlacedFlow } from '../placed-flow.ts'
 import { type Client, formatHeader } from '../proxy-protocol/format.ts'
+import { Hearing, type HearingTaker } from '../starttls/hearing.ts'
 import type { Wire } from '../wire.ts'
 import type { NameRoutes } from './name-routes.ts'
 import { Opening, type OpeningTaker } from './opening.ts'
@@ -17,7 +18,11 @@ import { Relay } from './relay.ts'
 const NOTHING: Buffer = Buffer.alloc(0)
 const KEY_WAIT_MS = 3000 // clients of protocols with a key of affinity in them speak first, in one packet
 
-export class TcpSession extends PlacedFlow implements Session, OpeningTaker {
+/** What became of a backend that was connected to, and did not greet as its protocol has it. */
+const UNWILLING: Failure = { status: 502, reason: 'backend-closed', detail: 'the backend does not serve' }
+const SILENT: Failure = { status: 504, reason: 'backend-timeout', detail: 'the backend does not answer' }
+
+export class TcpSession extends PlacedFlow implements Session, OpeningTaker, HearingTaker {
   readonly method = ''
   readonly target = ''
   /** The name that the client asked for, where connections are routed by it. */
@@ -34,6 +39,8 @@ export class TcpSession extends PlacedFlow implements Session, OpeningTaker {
   #hello: HelloReader | null = null
   /** The client's first bytes; null: they are not looked at. */
   #opening: Opening | null = null
+  /** The backend's first words, which the client has been told by us; null: they are not awaited. */
+  #hearing: Hearing | null = null
   #relay: Relay | null = null
 
   constructor(context: ServiceContext, wire: Wire, names: NameRoutes | null, closed: () => void) {
@@ -131,15 +138,37 @@ export class TcpSession extends PlacedFlow implements Session, OpeningTaker {
   }
 
   protected override onDialled(backend: Backend, wire: Wire): void {
+    const { wheel, view, preamble } = this.#context
+    if (backend.sendProxy !== 'off') wire.writeText(formatHeader(backend.sendProxy, this.#client()))
+    const hello = preamble?.hello ?? null
+    if (hello === null || backend.security?.asked === true) return this.#begin(backend, wire, NOTHING)
+    this.#hearing = new Hearing(wire, hello, wheel, view.timeouts.firstByte, this)
+  }
+
+  onGreeted(wire: Wire, rest: Buffer): void {
+    this.#hearing = null
+    if (this.backend !== null) this.#begin(this.backend, wire, rest)
+  }
+
+  /** It does not serve, and nothing was passed on to it yet. */
+  onUngreeted(late: boolean): void {
+    this.#hearing = null
+    this.judge(false)
+    this.failure = late ? SILENT : UNWILLING
+    if (this.spent) this.onUnplaced()
+    else this.tryAnother(late ? 'connect-timeout' : 'backend-closed', this.backend)
+  }
+
+  /** @param early what the backend has said already */
+  #begin(backend: Backend, wire: Wire, early: Buffer): void {
     const { wheel, view } = this.#context
     this.phase = 'relay'
     this.timeTaken(nowMs(), this.dialledAt, true)
     this.judge(true)
-    if (backend.sendProxy !== 'off') wire.writeText(formatHeader(backend.sendProxy, this.#client()))
     this.#relay = new Relay(this.#wire, wire, wheel, view.timeouts.idle, ({ by, reason }) => this.#finish(by, reason))
     const watch = this.place.stream?.watch(backend, this.affinityKey) ?? null
     if (watch !== null) this.#relay.watchBackend(watch)
-    if (this.#opening !== null) this.#relay.inject(this.#opening.bytes, NOTHING)
+    this.#relay.inject(this.#opening?.bytes ?? NOTHING, early)
     this.#relay.start()
   }
 
@@ -166,6 +195,7 @@ export class TcpSession extends PlacedFlow implements Session, OpeningTaker {
   #conclude(by: string, reason: Reason | ''): void {
     this.#context.sessions.delete(this)
     this.#opening?.cancel()
+    this.#hearing?.cancel()
     this.backend?.cell.request(0)
     if (this.#relay !== null) {
       this.bytesIn = this.#relay.received
