@@ -250,7 +250,7 @@ export class Threads {
   kill(thread: number): boolean {
     const slot = this.#slots[thread]
     if (slot === undefined) return false
-    if (slot.state === 'running') {
+    if (slot.state === 'running' || slot.state === 'starting') {
       slot.cause = 'operator'
       slot.worker.postMessage({ type: 'die' } satisfies ToThread)
     } else if (slot.cancel !== null) void this.#again(slot)
