@@ -6,13 +6,13 @@ import { createRelayedLogger, DeadlineWheel, messageOf, nowMs, onFault } from '.
 import { createDatapath, type Datapath, Doors, Heartbeat, type ThreadTools } from './datapaths/index.ts'
 import type { FromThread, Request, ThreadStart, ToThread } from './service/index.ts'
 import { AccessLog } from './telemetry/index.ts'
-import { TicketRing } from './tls/index.ts'
+import { Challenges, TicketRing } from './tls/index.ts'
 
 const STINT_MS = 5 // flows run between two stints of preparing
 
 const port = parentPort
 if (port === null) throw new Error('data-thread.ts runs in a worker')
-const { board, bindings, threads, thread, accessLog, services, gates, tickets } = workerData as ThreadStart
+const { board, bindings, threads, thread, accessLog, services, gates, tickets, challenges } = workerData as ThreadStart
 
 const tell = (message: FromThread): void => port.postMessage(message)
 const log = createRelayedLogger({ thread }, (line) => tell({ type: 'log', line }))
@@ -23,6 +23,7 @@ const tools: ThreadTools = {
   accessLog: new AccessLog(accessLog, (message) => tell({ type: 'problem', message })),
   log,
   tickets: new TicketRing(tickets),
+  challenges: new Challenges(challenges),
   doors: new Doors(),
 }
 const datapaths = new Map<string, Datapath>()
@@ -100,6 +101,9 @@ async function carryOut(request: Request): Promise<number | null> {
   switch (request.type) {
     case 'tickets':
       tools.tickets.replace(request.tickets)
+      return null
+    case 'challenges':
+      tools.challenges.replace(request.view)
       return null
     case 'prepare':
       return inTurn(() => prepare(request))

@@ -17,6 +17,7 @@ const LAYERS: Readonly<Record<string, number>> = {
   policies: 3,
   affinity: 3,
   agents: 3,
+  acme: 3,
   probes: 3,
   filters: 3,
   datapaths: 4,

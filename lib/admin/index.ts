@@ -3,6 +3,7 @@ export type { VerbAnswer } from './operate.ts'
 export type { ReloadAnswer } from './reload.ts'
 export { type AdminOptions, type AdminServer, startAdmin } from './server.ts'
 export type {
+  AcmeView,
   BackendView,
   CertificateView,
   OperationEvent,

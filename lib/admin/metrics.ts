@@ -19,6 +19,7 @@ export function createExposition(manager: Manager, reloads: Reloads, version: st
         serving: state === 'running',
       })),
     mishaps: () => manager.mishaps.count,
+    orders: () => manager.security.orders,
     overload: () => OVERLOADS.map((reason, i) => [reason, (manager.board.overload & (1 << i)) !== 0] as const),
     *utilisation() {
       yield ['control', control.read(performance.now())]

@@ -13,6 +13,7 @@ import { formatAddress } from '../core/index.ts'
 import type { BackendState, Cause, Facts } from '../pool/index.ts'
 import type { ProbeReason, ProbeRecord } from '../probes/index.ts'
 import type {
+  AcmeStatus,
   BackendTracker,
   Control,
   DepartureStatus,
@@ -137,6 +138,22 @@ export interface CertificateView {
   readonly daysLeft: number
   /** Why its files, as they are now, are not in use: the one before is. null: they are. */
   readonly problem: string | null
+  /** null: it is in files of yours. */
+  readonly acme: AcmeView | null
+}
+
+/** A certificate that is ordered from an authority. */
+export interface AcmeView {
+  /** Host of the authority. */
+  readonly directory: string
+  /** Clients are shown one that nobody has signed. */
+  readonly temporary: boolean
+  readonly ordering: boolean
+  /** When it is ordered again; null: now. */
+  readonly nextAt: string | null
+  /** Tries in a row that failed, and why the last one did. */
+  readonly failures: number
+  readonly error: string
 }
 
 export interface ServiceView {
@@ -330,7 +347,7 @@ export function serviceView(service: RunningService, manager: Manager, now: numb
     affinity: affinityView(service, manager),
     operated: operationsView(operator.find(target) as Subject, operator.overruled(target), now),
     backends: trackers.map((tracker) => backendView(tracker, manager, now)),
-    certificates: (service.certificates?.certificates ?? []).map((each) => certificateView(each, now)),
+    certificates: (service.certificates?.certificates ?? []).map((each) => certificateView(each, manager, now)),
     totals: serviceTotals(board, view.row),
   }
 }
@@ -357,10 +374,21 @@ function affinityView(service: RunningService, manager: Manager): AffinityView {
   }
 }
 
-function certificateView({ name, credentials, problem }: StoredCertificate, now: number): CertificateView {
+function certificateView(
+  { name, file, credentials, problem }: StoredCertificate,
+  manager: Manager,
+  now: number,
+): CertificateView {
   const { names, issuer, keyType, fingerprint256, notAfter } = credentials
   const daysLeft = Math.floor((notAfter - now) / DAY_MS)
-  return { name, names, issuer, keyType, fingerprint256, notAfter: iso(notAfter), daysLeft, problem }
+  const acme = acmeView(manager.security.acmeOf(file), now)
+  return { name, names, issuer, keyType, fingerprint256, notAfter: iso(notAfter), daysLeft, problem, acme }
+}
+
+function acmeView(status: AcmeStatus | null, now: number): AcmeView | null {
+  if (status === null) return null
+  const { nextAt, ordering, ...rest } = status
+  return { ...rest, ordering, nextAt: ordering || nextAt <= now ? null : iso(nextAt) }
 }
 
 export const upOf = ({ trackers }: RunningService): number => trackers.filter(({ state }) => state === 'up').length
@@ -397,7 +425,9 @@ export function statusView(
     problems: [
       ...reloadProblems(reloads),
       ...ownProblems(manager).map((message) => ({ service: '', message })),
-      ...services.flatMap((service) => problemsOf(service, now).map((message) => ({ service: service.name, message }))),
+      ...services.flatMap((service) =>
+        problemsOf(service, manager, now).map((message) => ({ service: service.name, message })),
+      ),
     ],
   }
 }
@@ -428,17 +458,21 @@ function ownProblems(manager: Manager): string[] {
   return problems
 }
 
-function problemsOf(service: RunningService, now: number): string[] {
+function problemsOf(service: RunningService, manager: Manager, now: number): string[] {
   const problems: string[] = []
   const { trackers, certificates } = service
   const failing = trackers.filter(({ facts }) => facts.admin === 'ready' && facts.health === 'failing')
   if (upOf(service) === 0) problems.push('no backend is up')
   else if (failing.length > 0) problems.push(`${failing.map(({ name }) => name).join(', ')} fail their probes`)
-  for (const { name, credentials, problem } of certificates?.certificates ?? []) {
-    const { notAfter } = credentials
+  for (const { name, file, credentials, problem } of certificates?.certificates ?? []) {
+    const { notAfter, names } = credentials
+    const acme = manager.security.acmeOf(file)
+    const why = acme === null || acme.error === '' ? '' : `: ${acme.error}`
+    if (acme?.temporary === true) problems.push(`the certificate for ${names.join(', ')} is a temporary one${why}`)
+    else if (why !== '') problems.push(`the certificate for ${names.join(', ')} can't be renewed${why}`)
     const days = Math.floor((notAfter - now) / DAY_MS)
     if (notAfter <= now) problems.push(`the certificate ${name} expired at ${iso(notAfter)}`)
-    else if (days < WARN_DAYS) problems.push(`the certificate ${name} expires at ${iso(notAfter)}`)
+    else if (days < WARN_DAYS && acme === null) problems.push(`the certificate ${name} expires at ${iso(notAfter)}`)
     if (problem !== null) problems.push(`the certificate ${name} was changed and can't be used: ${problem}`)
   }
   for (const [pool, { tls }] of service.view.pools.entries())

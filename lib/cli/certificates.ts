@@ -28,6 +28,7 @@ export async function reportCertificates(config: Config): Promise<CertificateRep
     await loadClientAuth(tls).catch((error: unknown) => report.problems.push(`service ${name}: ${messageOf(error)}`))
     for (const files of tls.certificates) {
       const { cert, key } = files
+      if (files.acme !== undefined) continue // it is ordered when the balancer runs
       if (cert !== undefined && key !== undefined && isDevelopment(cert, key) && !existsSync(cert)) {
         report.warnings.push(`service ${name}: ${basename(cert)} is not there yet; run --demo makes it`)
         continue

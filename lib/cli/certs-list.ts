@@ -1,5 +1,5 @@
 /** `evenkeel certs list`: every certificate in one line, from the running balancer or from the files of a configuration. */
-import type { CertificateView, ServiceView } from '../admin/index.ts'
+import type { AcmeView, CertificateView, ServiceView } from '../admin/index.ts'
 import { messageOf } from '../core/index.ts'
 import { type AdminFlags, ask, findAdmin } from './client.ts'
 import { CommandFailure } from './failure.ts'
@@ -34,7 +34,7 @@ export async function list(flags: ListFlags, file: string): Promise<number> {
     const lines = tableOf(rows, isTTY ? columns : Number.POSITIVE_INFINITY, painter(isTTY))
     process.stdout.write(`${lines.join('\n')}\n`)
   }
-  return flags.file !== undefined && rows.some(({ notAfter }) => notAfter === undefined) ? 1 : 0
+  return flags.file !== undefined && rows.some(({ problem }) => problem !== null) ? 1 : 0
 }
 
 /** As they are in use. */
@@ -58,6 +58,16 @@ async function configured(file: string): Promise<Listed[]> {
   const rows = new Map<string, Listed>()
   for (const [service, { tls }] of Object.entries(loaded.config.virtualServices))
     for (const files of tls?.certificates ?? []) {
+      const { acme, keyType } = files
+      if (acme !== undefined) {
+        add(rows, `acme ${keyType} ${acme.join()}`, service, {
+          name: 'acme',
+          names: acme,
+          keyType: keyType ?? 'ec',
+          problem: null,
+        })
+        continue
+      }
       const name = files.pfx ?? files.cert ?? ''
       try {
         const { names, issuer, keyType, fingerprint256, notAfter } = await loadCredentials(files)
@@ -107,12 +117,20 @@ function tableOf(rows: readonly Listed[], width: number, paint: Paint): string[]
   return renderTable(COLUMNS, cells, width, paint)
 }
 
-function stateOf({ problem, daysLeft }: Listed): { text: string; style: Style } {
+function stateOf({ problem, daysLeft, acme = null }: Listed): { text: string; style: Style } {
   if (problem !== null) return { text: problem, style: 'red' }
-  if (daysLeft !== undefined && daysLeft < 0) return { text: 'expired', style: 'red' }
-  if (daysLeft !== undefined && daysLeft < WARN_DAYS) return { text: 'ends soon', style: 'yellow' }
-  return { text: 'ok', style: 'green' }
+  if (acme !== null && acme.error !== '') return { text: `${again(acme)}: ${acme.error}`, style: 'red' }
+  if (acme?.ordering === true) return { text: 'is ordered now', style: 'yellow' }
+  if (acme?.temporary === true) return { text: 'temporary', style: 'yellow' }
+  if (daysLeft === undefined) return { text: 'ordered when the balancer runs', style: 'dim' }
+  if (daysLeft < 0) return { text: 'expired', style: 'red' }
+  if (acme === null && daysLeft < WARN_DAYS) return { text: 'ends soon', style: 'yellow' }
+  return { text: acme?.nextAt ? `ok, renewed ${acme.nextAt.slice(0, 10)}` : 'ok', style: 'green' }
 }
+
+/** What becomes of an order that failed. */
+const again = ({ temporary, nextAt }: AcmeView): string =>
+  `${temporary ? 'temporary' : 'not renewed'}, tried again ${nextAt === null ? 'now' : nextAt.slice(0, 16)}`
 
 /** Who is meant, of a distinguished name such as `C=US, O=Example, CN=R10`. */
 const commonName = (name: string): string => /(?:^|, )CN=([^,]+)/.exec(name)?.[1] ?? name

@@ -3,6 +3,7 @@
  * hides none elsewhere; a value that is wrong by itself is passed over.
  */
 import { durationOf, formatAddress, nearest, parseAddressRange } from '../core/index.ts'
+import { checkAcme, warnOfAcme } from './acme-checks.ts'
 import { checkAffinity, checkGroups, idleAffinity } from './affinity-checks.ts'
 import { canonicalHost, checkListeners } from './listeners.ts'
 import { checkProbe, idleProbeOptions } from './probe-checks.ts'
@@ -25,7 +26,12 @@ const LOAD_TIMEOUT_MS = 2000
 
 export function check(root: Tree): Finding[] {
   const services = [...servicesOf(root)]
-  const findings = [...checkAdmin(root), ...checkListeners(root), ...checkGroups(services)]
+  const findings = [
+    ...checkAdmin(root),
+    ...checkListeners(root),
+    ...checkGroups(services),
+    ...checkAcme(root, services),
+  ]
   const extra = services[MAX_SERVICES]
   if (extra !== undefined) {
     const message = `${services.length} services are more than ${MAX_SERVICES}`
@@ -223,8 +229,8 @@ function msOf(tree: Tree | undefined, fallback: number): number | undefined {
 
 /** What is allowed and yet has no effect. */
 export function warn(root: Tree): Finding[] {
-  const findings: Finding[] = []
   const services = [...servicesOf(root)]
+  const findings: Finding[] = [...warnOfAcme(root, services)]
   if (services.length === 0)
     findings.push({ at: root.at, path: ['virtualServices'], message: 'there are no services: nothing will be served' })
   for (const [name, { value: service }] of services) {

@@ -26,6 +26,7 @@ export function needsRestart(before: Config, after: Config): string[] {
     ['appliance.stateFile', before.appliance.stateFile, after.appliance.stateFile],
     ['appliance.affinity', before.appliance.affinity, after.appliance.affinity],
     ['appliance.tickets', before.appliance.tickets, after.appliance.tickets],
+    ['appliance.acme', before.appliance.acme, after.appliance.acme],
     ['admin.listen', before.admin.listen, after.admin.listen],
     ['accessLog', before.accessLog, after.accessLog],
   ]

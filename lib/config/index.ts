@@ -1,3 +1,4 @@
+export type { AcmeConfig } from './acme.ts'
 export { OWN_COOKIE } from './affinity.ts'
 export { type Difference, differences, diffServices, needsRestart, partsOf, type ServiceDiff } from './diff.ts'
 export { configurationReference, jsonSchema } from './document.ts'

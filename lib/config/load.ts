@@ -130,6 +130,11 @@ function withAbsolutePaths(config: Config, root: Tree): Config {
   if (stateFile !== 'off') config.appliance.stateFile = absolute(stateFile, ['appliance', 'stateFile'])
   const { tickets } = config.appliance
   if (tickets.file !== undefined) tickets.file = absolute(tickets.file, ['appliance', 'tickets', 'file'])
+  const { acme } = config.appliance
+  for (const key of ['folder', 'ca'] as const) {
+    const file = acme?.[key]
+    if (acme !== undefined && file !== undefined) acme[key] = absolute(file, ['appliance', 'acme', key])
+  }
   const { path: log } = config.accessLog
   if (log !== 'stdout') config.accessLog.path = absolute(log, ['accessLog', 'path'])
   for (const [name, service] of Object.entries(config.virtualServices)) {

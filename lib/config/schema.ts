@@ -4,6 +4,7 @@
  */
 import { isIP } from 'node:net'
 import { z } from 'zod'
+import { acme } from './acme.ts'
 import { affinity, bindings } from './affinity.ts'
 import { backendTls } from './backend-tls.ts'
 import { hash, load } from './balancing.ts'
@@ -379,6 +380,11 @@ export const configSchema = z.strictObject({
         .describe(
           'Memory for the JavaScript heap of each data thread, buffers apart; one that needs more is replaced. `auto`: its ' +
             'share of half the memory, from 256MiB to 4GiB.',
+        ),
+      acme: acme
+        .optional()
+        .describe(
+          'Certificates are ordered from an authority and renewed at two thirds of their life: those with `acme` in `tls.certificates`.',
         ),
       overload: overload
         .prefault({})

@@ -41,16 +41,23 @@ function checkClientAuth(tls: Tree): Found[] {
   ]
 }
 
-/** Either PEM files or a PKCS#12 file, and one way to tell the passphrase. */
+/** PEM files, a PKCS#12 file or names to order one for, and one way to tell the passphrase. */
 function checkCertificate(row: Tree): Found[] {
   if (row.kind !== 'map') return []
   const of = (key: string) => row.entries.get(key)
+  const keyType = of('keyType')
+  if (of('acme') !== undefined)
+    return ['cert', 'key', 'pfx', 'passphrase', 'passphraseFile'].flatMap((key) => {
+      const at = of(key)?.at
+      return at === undefined ? [] : [{ at, path: [key], message: 'stands beside acme; give one of them' }]
+    })
+  if (keyType !== undefined) return [{ at: keyType.at, path: ['keyType'], message: 'is for acme; a file has its key' }]
   const missing = (key: string, message: string): Found => ({ at: row.at, path: [key], message })
   const found: Found[] = []
   const pfx = of('pfx')
   if (pfx === undefined) {
     if (of('cert') === undefined)
-      found.push(missing('cert', 'is missing: name the PEM file with the certificate, or give pfx'))
+      found.push(missing('cert', 'is missing: name the PEM file with the certificate, or give pfx or acme'))
     if (of('key') === undefined) found.push(missing('key', 'is missing: name the PEM file with the private key'))
   }
   for (const key of ['cert', 'key']) {

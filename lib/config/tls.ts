@@ -1,9 +1,27 @@
 /** Declares how TLS of clients is ended: certificates and protocol. */
 import { createSecureContext, getCiphers } from 'node:tls'
 import { z } from 'zod'
+import { isHostName } from '../core/index.ts'
 import { duration } from './scalars.ts'
 
 const file = (what: string) => z.string().min(1).max(4096).describe(what)
+
+const acmeName = z
+  .string()
+  .transform((text) => text.toLowerCase())
+  .superRefine((name, context) => {
+    if (name.startsWith('*.'))
+      context.addIssue({
+        code: 'custom',
+        message: `${name} has a wildcard, which authorities give for dns-01 alone, which is not available; name each host`,
+      })
+    else if (!isHostName(name) || !name.includes('.'))
+      context.addIssue({
+        code: 'custom',
+        message: `${JSON.stringify(name)} is not a host name such as shop.example.com`,
+      })
+  })
+  .meta({ kind: 'host name', samples: ['shop.example.com'] })
 
 const certificate = z.strictObject({
   cert: file(
@@ -17,6 +35,16 @@ const certificate = z.strictObject({
     .optional()
     .describe('Of an encrypted `key` or `pfx`; better taken from the environment by a substitution.'),
   passphraseFile: file('A file whose first line is the passphrase.').optional(),
+  acme: z
+    .array(acmeName)
+    .min(1)
+    .max(100)
+    .optional()
+    .describe(
+      'In place of files: names for which a certificate is ordered from the authority of `appliance.acme`. A temporary one that nobody ' +
+        'trusts is served until it is there.',
+    ),
+  keyType: z.enum(['ec', 'rsa']).optional().describe('Type of its key, for `acme`. Default: ec.'),
 })
 
 const SUITES: ReadonlySet<string> = new Set(getCiphers().map((name) => name.toUpperCase()))

@@ -5,7 +5,7 @@ import type { PoolConfig, ServiceConfig } from '../config/index.ts'
 import type { DeadlineWheel, Logger } from '../core/index.ts'
 import type { Pool, Tier } from '../pool/index.ts'
 import type { AccessLog } from '../telemetry/index.ts'
-import type { BackendTlsView, TlsView } from '../tls/index.ts'
+import type { BackendTlsView, Challenges, TlsView } from '../tls/index.ts'
 import type { HashKey } from './http/hash-key.ts'
 import type { RetryBudget } from './retry-budget.ts'
 import type { Preamble } from './starttls/contract.ts'
@@ -105,6 +105,8 @@ export interface ServiceContext {
   readonly wheel: DeadlineWheel
   readonly accessLog: AccessLog
   readonly log: Logger
+  /** What authorities are answered, who ask whether we have a name. */
+  readonly challenges: Challenges
   /** Flows under way. */
   active: number
   /** That of its life. */

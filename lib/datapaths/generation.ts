@@ -7,7 +7,7 @@ import { BackendCell, Clients, ListenerCell, PoolCell, ServiceCell, sharedTime }
 import { BalancerError, formatAddress, isHostName, type Logger, nowMs, tlsProblem } from '../core/index.ts'
 import { policyFactory } from '../policies/index.ts'
 import { Backend, Pool, type Security } from '../pool/index.ts'
-import { BackendTls, type BackendTlsView, ServerContexts, type TicketRing, type TlsView } from '../tls/index.ts'
+import { BackendTls, type BackendTlsView, ServerContexts, type TlsView } from '../tls/index.ts'
 import type { Life, ListenerView, PoolView, ServiceContext, ServicePool, ServiceView } from './contract.ts'
 import { Gate, type Ticket } from './gate.ts'
 import { acceptHttp } from './h2/accept.ts'
@@ -53,7 +53,7 @@ export class Generation {
 
   /** @throws BalancerError TLS_CERTIFICATE when a certificate can't be used */
   constructor({ view, life, tools, engine, before, onEnded }: GenerationOptions) {
-    const { board, thread, wheel, accessLog, log } = tools
+    const { board, thread, wheel, accessLog, log, challenges } = tools
     this.#tools = tools
     this.#onEnded = onEnded
     const cell = new ServiceCell(board, thread, view.row)
@@ -77,6 +77,7 @@ export class Generation {
         return life.draining
       },
       sessions: life.sessions,
+      challenges,
     }
     const http = view.protocol === 'http' || view.protocol === 'https'
     this.#http = http ? new HttpContext(context, before === null ? null : before.#http) : null
@@ -84,7 +85,7 @@ export class Generation {
       this.#http === null || engine === null ? null : engine(this.#http, before === null ? null : before.#engine)
     this.context = this.#http ?? context
     this.#names = http ? null : NameRoutes.of(context)
-    this.#tls = listenerTls(this.context, tools.tickets, before === null ? null : before.#tls)
+    this.#tls = listenerTls(this.context, tools, before === null ? null : before.#tls)
     this.listeners = view.listeners.map((each) => this.#listener(each))
   }
 
@@ -146,7 +147,7 @@ const nameOf = ({ tls }: ServiceView): string =>
 
 function listenerTls(
   { view, preamble }: ServiceContext,
-  tickets: TicketRing,
+  { tickets, challenges }: ThreadTools,
   before: ListenerTls | null,
 ): ListenerTls | null {
   const { tls, protocol, timeouts, limits, http } = view
@@ -160,6 +161,7 @@ function listenerTls(
     alpn: protocol !== 'https' ? [] : http2 ? ['h2', 'http/1.1'] : ['http/1.1'],
     preamble,
     timeoutMs: timeouts.handshake,
+    challenges,
   }
 }
 

@@ -4,6 +4,8 @@ import { TLSSocket } from 'node:tls'
 import type { HandshakeFailure, ServiceCell } from '../board/index.ts'
 import { codeOf, Deadline, type DeadlineOwner, type DeadlineWheel } from '../core/index.ts'
 import {
+  ACME_TLS,
+  type Challenges,
   type ClientIdentity,
   HelloReader,
   identify,
@@ -24,6 +26,8 @@ export interface ListenerTls {
   view: TlsView
   /** Those of all listeners of the service. */
   readonly slots: HandshakeSlots
+  /** What authorities are answered, who ask whether we have a name. */
+  readonly challenges: Challenges
   /** Protocols that clients may choose from, the best first; empty: whatever they want. */
   readonly alpn: readonly string[]
   /** What clients ask for TLS by; null: they begin with it. */
@@ -80,6 +84,8 @@ export class Handshake implements DeadlineOwner, WordsTaker {
   #socket: TLSSocket | null = null
   #settled = false
   #begun = false
+  /** An authority looks at a certificate of its own wish: however that ends is no client's failure. */
+  #proving = false
 
   constructor(raw: Socket, tls: ListenerTls, { cell, wheel }: { cell: ServiceCell; wheel: DeadlineWheel }, done: Done) {
     this.#raw = raw
@@ -114,7 +120,7 @@ export class Handshake implements DeadlineOwner, WordsTaker {
   /** Its slot is there. */
   begin(): void {
     this.#begun = true
-    if (this.#contexts.single) this.#shake('')
+    if (this.#contexts.single && this.#tls.challenges.alpn === null) this.#shake('')
     else this.#peek()
   }
 
@@ -125,7 +131,7 @@ export class Handshake implements DeadlineOwner, WordsTaker {
   fail(reason: HandshakeFailure | null): void {
     if (this.#settled) return
     this.#settle()
-    if (reason !== null) this.#cell.handshakeFailure(reason)
+    if (reason !== null && !this.#proving) this.#cell.handshakeFailure(reason)
     this.#socket?.destroy()
     this.#raw.destroy()
     this.#done(null, null)
@@ -154,11 +160,27 @@ export class Handshake implements DeadlineOwner, WordsTaker {
       raw.off('end', onEnd)
       raw.pause()
       raw.unshift(pieces.length === 1 ? bytes : Buffer.concat(pieces))
-      this.#shake(name)
+      if (!this.#prove(name, reader)) this.#shake(this.#contexts.single ? '' : name)
     }
     raw.on('data', onData)
     raw.once('end', onEnd)
     raw.resume()
+  }
+
+  /**
+   * Shows an authority what it wants to see (RFC 8737 §3), and nothing else: the connection ends with the handshake.
+   * False: it is a client like others.
+   */
+  #prove(name: string, hello: HelloReader): boolean {
+    const secureContext = this.#tls.challenges.alpn?.get(name)
+    if (secureContext === undefined || !hello.offersOnly(ACME_TLS)) return false
+    const socket = new TLSSocket(this.#raw, { isServer: true, secureContext, ALPNProtocols: [ACME_TLS] })
+    this.#socket = socket
+    this.#proving = true
+    const end = (): void => this.fail(null)
+    for (const event of ['error', '_tlsError', 'end', 'close']) socket.on(event, end)
+    socket.once('secure', () => socket.end())
+    return true
   }
 
   #shake(name: string): void {

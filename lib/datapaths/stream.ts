@@ -2,7 +2,7 @@
 import type { Board } from '../board/index.ts'
 import type { DeadlineWheel, Logger } from '../core/index.ts'
 import type { AccessLog } from '../telemetry/index.ts'
-import type { TicketRing, TlsView } from '../tls/index.ts'
+import type { Challenges, TicketRing, TlsView } from '../tls/index.ts'
 import type { Datapath, Life, ServiceGate, ServiceView, Session } from './contract.ts'
 import { cutAll } from './cut.ts'
 import type { Doors } from './doors.ts'
@@ -20,6 +20,7 @@ export interface ThreadTools {
   readonly accessLog: AccessLog
   readonly log: Logger
   readonly tickets: TicketRing
+  readonly challenges: Challenges
   readonly doors: Doors
 }
 

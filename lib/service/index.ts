@@ -1,3 +1,4 @@
+export type { AcmeStatus } from '../acme/index.ts'
 export type { RunningService } from './blueprint.ts'
 export { DEATH_CAUSES, type DeathCause } from './deaths.ts'
 export type { DepartureStatus } from './departures.ts'

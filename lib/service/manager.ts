@@ -71,13 +71,14 @@ export class Manager {
 
   constructor(options: ManagerOptions) {
     const { config, clock, log, stateFolder } = options
-    const { threads, affinity, stateFile, tickets, overload } = config.appliance
+    const { threads, affinity, stateFile, tickets, acme, overload } = config.appliance
     this.#options = options
     this.#config = config
     const count = threads === 'auto' ? Math.min(availableParallelism(), 32) : threads
     this.board = new Board(count, undefined, newBindings(affinity.maxEntries))
     const folder = join(stateFolder, 'ocsp')
-    this.security = new Security({ tickets, folder, clock, log, threads: () => this.#threads, turns: this.turns })
+    const { turns } = this
+    this.security = new Security({ tickets, acme, folder, clock, log, threads: () => this.#threads, turns })
     this.departures = new Departures(clock, log, this.turns)
     this.draughtsman = new Draughtsman({
       board: this.board,
@@ -154,6 +155,7 @@ export class Manager {
         [...this.services.values()].map(({ name, view }) => ({ ...view, tls: this.security.viewOf(name) })),
       gates: () => operator.gates(),
       tickets: () => this.security.tickets,
+      challenges: () => this.security.challenges,
       clock,
       log,
       hangMs: hangTimeout,

@@ -1,7 +1,7 @@
 /** What control thread and data threads say to each other. State goes over the board; these are the rare rest. */
 import type { AccessLogConfig } from '../config/index.ts'
 import type { ServiceGate, ServiceView } from '../datapaths/index.ts'
-import type { TicketSecrets, TlsView } from '../tls/index.ts'
+import type { ChallengesView, TicketSecrets, TlsView } from '../tls/index.ts'
 
 /** Given to a data thread when it starts. */
 export interface ThreadStart {
@@ -14,6 +14,7 @@ export interface ThreadStart {
   /** Services that don't let everybody in, by name. */
   readonly gates: Readonly<Record<string, ServiceGate>>
   readonly tickets: TicketSecrets
+  readonly challenges: ChallengesView
 }
 
 /** What a data thread is asked and answers with `done`, once it has obeyed. `backend` null: all flows of the service. */
@@ -34,6 +35,8 @@ export type Request =
   | { readonly type: 'secure'; readonly service: string; readonly tls: TlsView }
   /** Other keys for session tickets. */
   | { readonly type: 'tickets'; readonly tickets: TicketSecrets }
+  /** What authorities are answered, who ask whether we have a name. */
+  | { readonly type: 'challenges'; readonly view: ChallengesView }
   /** When did the oldest flow begin? ms since the epoch, null: there is none. */
   | { readonly type: 'oldest'; readonly service: string; readonly backend: string | null }
 

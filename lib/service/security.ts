@@ -1,17 +1,22 @@
 /** The TLS of all services on the control thread: loads certificates, watches their files, and tells the data threads. */
 import { isDeepStrictEqual } from 'node:util'
-import type { Config, ServiceConfig } from '../config/index.ts'
+import { AcmeKeeper, type AcmeStatus, type Wanted } from '../acme/index.ts'
+import type { AcmeConfig, Config, ServiceConfig } from '../config/index.ts'
 import { BalancerError, type Clock, type Logger, messageOf } from '../core/index.ts'
 import {
   type BackendTlsOptions,
   type BackendTlsView,
+  type CertificateFiles,
   CertificateStore,
+  type ChallengesView,
   type ClientAuth,
   clientPathsOf,
   Followed,
   loadBackendTls,
   loadClientAuth,
+  NO_CHALLENGES,
   protocolOf,
+  readAuthorities,
   SecretKeeper,
   Stapler,
   type TicketSecrets,
@@ -22,10 +27,14 @@ import type { Turns } from './turns.ts'
 
 type TlsConfig = NonNullable<ServiceConfig['tls']>
 
+const AGENT = 'evenkeel ACME' // RFC 8555 §6.1 wants one
+const NO_ORDERS: AcmeKeeper['counts'] = { issued: 0, failed: 0 }
 const LOOK_MS = 600 // a change is seen at one look and read at the next: taken up within 2 s
 
 export interface SecurityOptions {
   readonly tickets: Config['appliance']['tickets']
+  /** undefined: no certificate is ordered. */
+  readonly acme: AcmeConfig | undefined
   /** Where OCSP answers are kept. */
   readonly folder: string
   readonly clock: Clock
@@ -51,6 +60,8 @@ export class Security {
   #timer: NodeJS.Timeout | null = null
   #stopped = false
   readonly #stapler: Stapler
+  /** null: no certificate is ordered. */
+  #acme: AcmeKeeper | null = null
   /** There are other OCSP answers than the threads have. */
   #stapled = false
 
@@ -67,6 +78,35 @@ export class Security {
   /** @throws BalancerError TLS_CERTIFICATE for a file with ticket keys that can't be used */
   async load(): Promise<void> {
     await this.#secrets.load()
+    const { acme, clock, log, threads } = this.#options
+    if (acme === undefined) return
+    this.#acme = new AcmeKeeper({
+      directory: acme.directory,
+      ca: acme.ca === undefined ? undefined : await readAuthorities(acme.ca),
+      challenge: acme.challenge,
+      email: acme.email,
+      eab: acme.eab,
+      folder: acme.folder,
+      agent: AGENT,
+      clock,
+      log,
+      show: async (view) => void (await threads()?.ask({ type: 'challenges', view })),
+    })
+  }
+
+  /** What authorities are answered at present. */
+  get challenges(): ChallengesView {
+    return this.#acme?.challenges ?? NO_CHALLENGES
+  }
+
+  /** How a certificate that was ordered is doing; null: it was not. */
+  acmeOf(file: string): AcmeStatus | null {
+    return this.#acme?.statusOf(file) ?? null
+  }
+
+  /** Orders since the start. */
+  get orders(): AcmeKeeper['counts'] {
+    return this.#acme?.counts ?? NO_ORDERS
   }
 
   get tickets(): TicketSecrets {
@@ -81,7 +121,7 @@ export class Security {
   async prepare(name: string, config: TlsConfig): Promise<SecureService> {
     const known = this.#services.get(name)
     if (known !== undefined && isDeepStrictEqual(known.config, config)) return known
-    const certificates = await namingService(name, CertificateStore.load(config.certificates))
+    const certificates = await namingService(name, this.#store(config))
     const client = await namingService(
       name,
       Followed.of(clientPathsOf(config), () => loadClientAuth(config)),
@@ -95,6 +135,16 @@ export class Security {
   adopt(name: string, service: SecureService | null): void {
     if (service === null) this.#services.delete(name)
     else this.#services.set(name, service)
+  }
+
+  async #store({ certificates }: TlsConfig): Promise<CertificateStore> {
+    const files: CertificateFiles[] = []
+    for (const each of certificates) {
+      const wanted = wantedOf(each)
+      // The configuration is checked: who orders has an authority.
+      files.push(wanted === null || this.#acme === null ? each : { cert: await this.#acme.ensure(wanted) })
+    }
+    return CertificateStore.load(files)
   }
 
   /** @throws BalancerError TLS_CERTIFICATE, naming the service */
@@ -117,11 +167,13 @@ export class Security {
   stop(): void {
     this.#stopped = true
     this.#stapler.stop()
+    this.#acme?.stop()
     if (this.#timer !== null) clearTimeout(this.#timer)
   }
 
   async #look(): Promise<void> {
     await this.#lookAtSecrets()
+    this.#acme?.look(this.#wanted())
     const stapled = this.#stapled
     this.#stapled = false
     for (const [name, service] of [...this.#services]) {
@@ -146,6 +198,14 @@ export class Security {
     }
   }
 
+  *#wanted(): Generator<Wanted> {
+    for (const { config } of this.#services.values())
+      for (const each of config.certificates) {
+        const wanted = wantedOf(each)
+        if (wanted !== null) yield wanted
+      }
+  }
+
   /** Every thread accepts the new secret before any makes tickets with it. */
   async #lookAtSecrets(): Promise<void> {
     const { log, threads } = this.#options
@@ -160,6 +220,10 @@ export class Security {
     }
   }
 }
+
+/** null: it is in files. */
+const wantedOf = ({ acme: names, keyType = 'ec' }: TlsConfig['certificates'][number]): Wanted | null =>
+  names === undefined ? null : { names, keyType }
 
 function viewOf(
   scope: string,

@@ -4,7 +4,7 @@ import type { Board } from '../board/index.ts'
 import type { AccessLogConfig } from '../config/index.ts'
 import { BalancerError, type Clock, codeOf, type Logger, messageOf, writeLogLine } from '../core/index.ts'
 import type { ServiceGate, ServiceView } from '../datapaths/index.ts'
-import type { TicketSecrets } from '../tls/index.ts'
+import type { ChallengesView, TicketSecrets } from '../tls/index.ts'
 import { type DeathCause, Deaths } from './deaths.ts'
 import type { FromThread, Request, ThreadStart, ToThread } from './messages.ts'
 import { Pulse } from './pulse.ts'
@@ -30,6 +30,7 @@ export interface ThreadsOptions {
   /** Services that don't let everybody in at present, by name. */
   readonly gates: () => Readonly<Record<string, ServiceGate>>
   readonly tickets: () => TicketSecrets
+  readonly challenges: () => ChallengesView
   readonly clock: Clock
   readonly log: Logger
   /** Silence after which a thread is ended, ms; 0: never. */
@@ -345,7 +346,7 @@ export class Threads {
   }
 
   #spawn(thread: number): Promise<void> {
-    const { board, accessLog, services, gates, tickets, clock, log, heapBytes } = this.#options
+    const { board, accessLog, services, gates, tickets, challenges, clock, log, heapBytes } = this.#options
     const { buffer, bindings, threads } = board
     const shared = { board: buffer, bindings: bindings.buffer, threads, thread }
     const workerData: ThreadStart = {
@@ -354,6 +355,7 @@ export class Threads {
       services: services(),
       gates: gates(),
       tickets: tickets(),
+      challenges: challenges(),
     }
     this.spawns++
     const worker = new Worker(ENTRY, {

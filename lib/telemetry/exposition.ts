@@ -23,6 +23,8 @@ export interface ProcessSource {
   mishaps(): number
   /** What may be short, and whether it is: then no connections are accepted. */
   overload(): Iterable<readonly [reason: string, short: boolean]>
+  /** Orders of certificates since the start. */
+  orders(): { readonly issued: number; readonly failed: number }
   /** 0..1 by thread: `control`, `0`, `1`, … */
   utilisation(): Iterable<readonly [thread: string, value: number]>
 }
@@ -130,6 +132,18 @@ async function processRegistry(source: ProcessSource): Promise<Registry> {
     registers,
     collect() {
       for (const [reason, short] of source.overload()) this.set({ reason }, short ? 1 : 0)
+    },
+  })
+  new Counter({
+    name: 'evenkeel_acme_orders_total',
+    help: 'Orders of certificates by how they ended.',
+    labelNames: ['result'],
+    registers,
+    collect() {
+      this.reset()
+      const { issued, failed } = source.orders()
+      this.inc({ result: 'issued' }, issued)
+      this.inc({ result: 'failed' }, failed)
     },
   })
   new Gauge({

@@ -47,6 +47,7 @@ interface Material {
 }
 
 const WARN_DAYS = 14 // enough to renew by hand; what renews by itself has done so by then
+const WARN_SHARE = 0.2 // of its life, for those that live for days
 const DAY_MS = 86_400_000
 
 /** Everything is checked together; a certificate out of its time is a warning, because a reload must not fail on it. */
@@ -86,7 +87,7 @@ export async function loadCredentials(files: CertificateFiles): Promise<Credenti
 
 async function readPem(cert: string, key: string, passphrase: string | undefined): Promise<Material> {
   const certBlocks = await readBlocks(cert, 'certificate')
-  const keyBlocks = await readBlocks(key, 'key')
+  const keyBlocks = key === cert ? certBlocks : await readBlocks(key, 'key') // read twice, the file could be another one
   if (isKeyOnly(certBlocks) && certificatesIn(keyBlocks).length > 0 && !keyBlocks.some(isPrivateKey))
     throw refuse(`cert and key are swapped: ${cert} holds the key and ${key} the certificate`)
   const chain = readChain(cert, certBlocks)
@@ -178,13 +179,16 @@ function checkTimes(file: string, chain: readonly X509Certificate[]): string[] {
   for (const { validFromDate, validToDate, subject } of chain) {
     const name = `${file}: the certificate of ${oneLine(subject)}`
     if (validToDate.getTime() < now) warnings.push(`${name} expired at ${validToDate.toISOString()}; renew it`)
-    else if (validToDate.getTime() < now + WARN_DAYS * DAY_MS)
+    else if (validToDate.getTime() < now + warnMs(validFromDate, validToDate))
       warnings.push(`${name} expires at ${validToDate.toISOString()}; renew it`)
     if (validFromDate.getTime() > now)
       warnings.push(`${name} is not valid before ${validFromDate.toISOString()}; check the clock`)
   }
   return warnings
 }
+
+const warnMs = (from: Date, to: Date): number =>
+  Math.min(WARN_DAYS * DAY_MS, (to.getTime() - from.getTime()) * WARN_SHARE)
 
 /** Node quotes a name that holds a comma or quote as a JSON string. Such a name matches no host: it is left out. */
 export function namesOf(leaf: X509Certificate): string[] {

@@ -1,6 +1,7 @@
 /** TLS as the other folders see it: credentials from files, server contexts, certificates for development. */
 
 export { BackendTls, type BackendTlsOptions, type BackendTlsView, loadBackendTls } from './backend-trust.ts'
+export { ACME_TLS, Challenges, type ChallengesView, NO_CHALLENGES } from './challenges.ts'
 export { HelloReader } from './client-hello.ts'
 export { type ClientAuth, type ClientIdentity, identify } from './client-identity.ts'
 export { type ClientAuthOptions, clientPathsOf, loadClientAuth, readAuthorities } from './client-trust.ts'
@@ -19,4 +20,4 @@ export { Stapler, type StaplerOptions } from './stapler.ts'
 export { CertificateStore, type Finding, type StoredCertificate } from './store.ts'
 export { newSecret, TicketRing, type TicketSecrets } from './tickets.ts'
 export type { TlsView } from './view.ts'
-export { pem, signingRequest } from './x509.ts'
+export { pem, selfSigned, signingRequest } from './x509.ts'

@@ -6,6 +6,8 @@ import { Followed } from './followed.ts'
 export interface StoredCertificate {
   /** How it is called in sentences: the file's name. */
   readonly name: string
+  /** Its path. */
+  readonly file: string
   readonly credentials: Credentials
   /** Why the files, as they are now, are not in use; null: they are. */
   readonly problem: string | null
@@ -19,6 +21,7 @@ export interface Finding {
 
 interface Row {
   readonly name: string
+  readonly file: string
   readonly files: Followed<Credentials>
 }
 
@@ -33,14 +36,14 @@ export class CertificateStore {
   static async load(certificates: readonly CertificateFiles[]): Promise<CertificateStore> {
     const rows: Row[] = []
     for (const files of certificates) {
-      const name = basename(files.pfx ?? files.cert ?? '')
-      rows.push({ name, files: await Followed.of(pathsOf(files), () => loadCredentials(files)) })
+      const file = files.pfx ?? files.cert ?? ''
+      rows.push({ name: basename(file), file, files: await Followed.of(pathsOf(files), () => loadCredentials(files)) })
     }
     return new CertificateStore(rows)
   }
 
   get certificates(): readonly StoredCertificate[] {
-    return this.#rows.map(({ name, files: { value, problem } }) => ({ name, credentials: value, problem }))
+    return this.#rows.map(({ name, file, files: { value, problem } }) => ({ name, file, credentials: value, problem }))
   }
 
   /**

@@ -21,6 +21,7 @@ const PROCESS = {
   ],
   mishaps: () => 4,
   utilisation: () => [['control', 0.25] as const, ['0', 0.5] as const],
+  orders: () => ({ issued: 3, failed: 1 }),
   overload: () => [['memory', false] as const, ['descriptors', true] as const],
 }
 

@@ -11,6 +11,7 @@ import type { Backend } from '../../pool/index.ts'
 import type { Offer } from '../compression/compression.ts'
 import { blameOf } from '../http/blame.ts'
 import { BodyPace } from '../http/body-pace.ts'
+import { challengeReply } from '../http/challenge.ts'
 import { Expectation, type Teller } from '../http/expectation.ts'
 import type { Filtering } from '../http/filtering.ts'
 import { givenReply, reply } from '../http/replies.ts'
@@ -131,7 +132,9 @@ export class ProxyExchange extends PlacedFlow implements Responder, BodyOwner, P
   }
 
   start(): void {
-    const { requestLimit } = this.#engine.context
+    const { requestLimit, challenges } = this.#engine.context
+    const proof = challenges.http === null ? null : challengeReply(challenges.http, this.method, this.target)
+    if (proof !== null) return this.#give(proof)
     if (requestLimit !== null) {
       const { hop, client } = this.#client
       const wait = hop.trusted

@@ -5,6 +5,7 @@ import { AddressSet, type DeadlineWheel, type Logger } from '../../core/index.ts
 import { compileRoutes, fixedReply, type Reply, type RequestView } from '../../filters/index.ts'
 import type { Backend } from '../../pool/index.ts'
 import type { AccessLog } from '../../telemetry/index.ts'
+import type { Challenges } from '../../tls/index.ts'
 import { Compression } from '../compression/compression.ts'
 import type { Life, ServiceContext, ServicePool, ServiceView, Session } from '../contract.ts'
 import { H2Connections } from '../h2-backend/connections.ts'
@@ -31,6 +32,7 @@ export class HttpContext implements ServiceContext {
   readonly wheel: DeadlineWheel
   readonly accessLog: AccessLog
   readonly log: Logger
+  readonly challenges: Challenges
   readonly sessions: Set<Session>
   readonly limits: HeadLimits
   /** null: clients may send as many requests as they like. */
@@ -65,6 +67,7 @@ export class HttpContext implements ServiceContext {
     this.wheel = context.wheel
     this.accessLog = context.accessLog
     this.log = context.log
+    this.challenges = context.challenges
     this.limits = context.view.http
     this.requestLimit = RequestLimit.of(context.view.limits, context.clients, context.cell)
     const { filters, routes, http } = context.view

@@ -19,6 +19,7 @@ import { Asked } from './asked.ts'
 import { BackendConnection, type Responder, STREAM_RESET, UNTOUCHED } from './backend-connection.ts'
 import { blameOf } from './blame.ts'
 import { Body, type BodyKind } from './body.ts'
+import { challengeReply } from './challenge.ts'
 import type { HttpContext } from './context.ts'
 import { Expectation, type Teller } from './expectation.ts'
 import { firstText, requestIdOf } from './field-text.ts'
@@ -125,7 +126,9 @@ export class Exchange extends PlacedFlow implements Responder, PackingOwner, Tel
   }
 
   start(): void {
-    const { requestLimit } = this.#context
+    const { requestLimit, challenges } = this.#context
+    const proof = challenges.http === null ? null : challengeReply(challenges.http, this.method, this.target)
+    if (proof !== null) return this.#give(proof)
     if (requestLimit !== null) {
       const { hop, client } = this.#client
       const wait = hop.trusted
