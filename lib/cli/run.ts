@@ -3,12 +3,11 @@ import { existsSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { type Config, loadConfig, renderProblems } from '../config/index.ts'
 import { BalancerError, createLogger } from '../core/index.ts'
-import { type DemoHandle, startDemoWorker } from '../demo/index.ts'
+import type { DemoHandle } from '../demo/index.ts'
 import { EXIT, runBalancer, type Started } from '../main.ts'
 import { ensureDevelopmentCertificate } from '../tls/index.ts'
 import { banner, commandName } from './banner.ts'
 import { isDevelopment } from './certificates.ts'
-import { demoPorts } from './demo.ts'
 import { painter } from './paint.ts'
 
 export interface RunFlags {
@@ -52,7 +51,10 @@ export async function run(file: string, flags: RunFlags): Promise<number> {
   }
 }
 
-function startDemo(port: number): Promise<DemoHandle> {
+async function startDemo(port: number): Promise<DemoHandle> {
+  // its backends load what a balancer without a demo never needs
+  const { demoPorts } = await import('./demo.ts')
+  const { startDemoWorker } = await import('../demo/index.ts')
   const ports = demoPorts({ port, count: DEMO_BACKENDS })
   return startDemoWorker({ ports, onExit: (error) => createLogger().error(error.message) })
 }

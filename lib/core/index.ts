@@ -25,7 +25,7 @@ export {
   writeLogLine,
 } from './logger.ts'
 export { nearest } from './nearest.ts'
-export { createServer, STATUS_CODES } from './node-http.ts'
+export { createServer, request, STATUS_CODES } from './node-http.ts'
 export {
   connectTcp,
   type Name,

@@ -1,9 +1,8 @@
 /** Keeps an OCSP answer for each certificate: fetched, verified, refreshed at half of its life, and kept on disk. */
 import { X509Certificate } from 'node:crypto'
 import { mkdir, readFile } from 'node:fs/promises'
-import { request } from 'node:http'
 import { join } from 'node:path'
-import { type Clock, type Logger, messageOf } from '../core/index.ts'
+import { type Clock, type Logger, messageOf, request } from '../core/index.ts'
 import type { Credentials } from './credentials.ts'
 import { writeAtomically } from './files.ts'
 import { ocspRequest, readOcsp, responderOf } from './ocsp.ts'
