@@ -25,6 +25,7 @@ export const PROBE_TYPES = [
   'http',
   'https',
   'tls',
+  'grpc',
   'udp',
   'dns',
   'smtp',
@@ -227,6 +228,17 @@ export const health = z.strictObject({
     })
     .prefault({})
     .describe('For `type: udp`.'),
+  grpc: z
+    .strictObject({
+      service: z
+        .string()
+        .max(255)
+        .regex(/^[\x21-\x7e]*$/, 'has spaces or control characters')
+        .default('')
+        .describe('The service that must be serving, such as `shop.v1.Orders`. Default: the server as a whole.'),
+    })
+    .prefault({})
+    .describe('For `type: grpc`, which asks `grpc.health.v1.Health`.'),
   dns: dns.prefault({}).describe('For `type: dns`.'),
   smtp: z
     .strictObject({

@@ -6,7 +6,7 @@ import { child, type Tree, textOf } from './tree.ts'
 const TIMEOUT_MS = 1000 // the default of the schema
 const HTTP = ['http', 'https']
 const STARTTLS = ['smtp', 'imap', 'pop3', 'ldap', 'postgres', 'mysql']
-const IMPLICIT = ['https', 'tls', 'tcp', 'smtp', 'imap', 'pop3', 'ldap', 'redis']
+const IMPLICIT = ['https', 'tls', 'tcp', 'smtp', 'imap', 'pop3', 'ldap', 'redis', 'grpc']
 
 /** What has no default that could be right. */
 const NEEDED: Readonly<Record<string, string>> = { udp: 'send', dns: 'name', radius: 'secret', exec: 'command' }
@@ -25,7 +25,10 @@ const BESIDE: readonly (readonly [section: string, key: string, other: string])[
 const SECTIONS: Readonly<Record<string, readonly string[]>> = {
   tcp: ['tcp', 'tls'],
   ...Object.fromEntries(
-    ['udp', 'dns', 'smtp', 'ldap', 'radius', 'redis', 'postgres', 'mysql', 'exec'].map((type) => [type, [type]]),
+    ['grpc', 'udp', 'dns', 'smtp', 'ldap', 'radius', 'redis', 'postgres', 'mysql', 'exec'].map((type) => [
+      type,
+      [type],
+    ]),
   ),
 }
 

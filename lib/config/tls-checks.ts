@@ -184,5 +184,12 @@ export function warnOfBackendTls(pool: Tree): Found[] {
       path: ['health', 'type'],
       message: 'is in clear text, and the backends expect TLS; write https',
     })
+  const mode = textOf(child(child(health, 'tls'), 'mode')) ?? 'off'
+  if (type !== undefined && textOf(type) === 'grpc' && mode === 'off' && child(health, 'port') === undefined)
+    found.push({
+      at: type.at,
+      path: ['health', 'type'],
+      message: 'is in clear text, and the backends expect TLS; write tls: { mode: implicit }',
+    })
   return found
 }

@@ -40,6 +40,9 @@ const CONNECT_TIMEOUT: Failure = { status: 504, reason: 'connect-timeout', detai
 /** The backend, or what is behind it, can't serve: 502, 503, 504. */
 export const isGatewayError = (status: number): boolean => status >= 502 && status <= 504
 
+/** What a gRPC backend says that can't serve now. */
+export const UNAVAILABLE = 14
+
 export abstract class PlacedFlow implements Flow, FlowRecord {
   readonly #context: ServiceContext
   protected readonly begunAt = nowMs()
@@ -77,6 +80,8 @@ export abstract class PlacedFlow implements Flow, FlowRecord {
   abstract readonly userAgent: string
   backendName = ''
   status = 0
+  /** Of a gRPC call; -1: it is none, or has none yet. */
+  grpcStatus = -1
   tries = 0
   queueMs = 0
   connectMs = -1
@@ -289,7 +294,7 @@ export abstract class PlacedFlow implements Flow, FlowRecord {
     this.#waiting?.leave()
     if (this.#budgeted !== null) retryBudget.give(this.#budgeted)
     if (reason === 'cut') this.backend?.cell.cut()
-    if (reason === '' && !isGatewayError(this.status)) this.judge(true)
+    if (reason === '' && !isGatewayError(this.status)) this.judge(this.grpcStatus !== UNAVAILABLE)
     this.#release()
     this.endedBy = by
     this.reason = reason

@@ -3,6 +3,7 @@ import type { HealthConfig } from '../config/index.ts'
 import type { Probe, ProbeNames } from './contract.ts'
 import { createDnsProbe } from './dns.ts'
 import { createExecProbe } from './exec.ts'
+import { createGrpcProbe } from './grpc.ts'
 import { createHttpProbe } from './http.ts'
 import { createImapProbe } from './imap.ts'
 import { createLdapProbe } from './ldap.ts'
@@ -31,6 +32,7 @@ const PROBES: Readonly<Record<HealthConfig['type'], (health: HealthConfig, names
   tls: createTcpProbe,
   http: createHttpProbe,
   https: createHttpProbe,
+  grpc: createGrpcProbe,
   udp: createUdpProbe,
   dns: createDnsProbe,
   smtp: createSmtpProbe,

@@ -38,6 +38,7 @@ const TARGET = new Literal(',"target":')
 const VERSION = new Literal(',"version":"')
 const USER_AGENT = new Literal('","userAgent":')
 const STATUS = new Literal(',"status":')
+const GRPC_STATUS = new Literal(',"grpcStatus":')
 const TRIES = new Literal(',"tries":')
 const QUEUE = new Literal(',"queueMs":')
 const CONNECT = new Literal(',"connectMs":')
@@ -94,6 +95,10 @@ export function jsonLine(out: LineBuffer, r: FlowRecord): void {
     out.quoted(r.userAgent)
     out.literal(STATUS)
     out.integer(r.status)
+    if (r.grpcStatus >= 0) {
+      out.literal(GRPC_STATUS)
+      out.integer(r.grpcStatus)
+    }
   } else if (r.host !== '') {
     out.literal(HOST)
     out.quoted(r.host)

@@ -24,6 +24,8 @@ export interface FlowRecord {
   readonly referer: string
   readonly userAgent: string
   readonly status: number
+  /** Of a gRPC call; -1: it is none, or ended without one. */
+  readonly grpcStatus: number
   readonly tries: number
   readonly queueMs: number
   readonly connectMs: number

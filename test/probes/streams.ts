@@ -68,6 +68,29 @@ const LDAP_DONE = bytes('30 0c 020101 6507 0a0100 0400 0400')
 export const ldapResult = (id: number, tag: number, code: number): Buffer =>
   Buffer.from([0x30, 12, 2, 1, id, tag, 7, 10, 1, code, 4, 0, 4, 0])
 
+/** A frame of HTTP/2. */
+const h2 = (type: number, flags: number, stream: number, payload: Buffer): Buffer => {
+  const head = Buffer.alloc(9)
+  head.writeUIntBE(payload.length, 0, 3)
+  head[3] = type
+  head[4] = flags
+  head.writeUInt32BE(stream, 5)
+  return Buffer.concat([head, payload])
+}
+/** A field that HPACK does not abbreviate. */
+const field = (name: string, value: string): Buffer =>
+  Buffer.concat([Buffer.of(0, name.length), Buffer.from(name), Buffer.of(value.length), Buffer.from(value)])
+const H2_GREETING = Buffer.concat([h2(4, 0, 0, Buffer.alloc(0)), h2(4, 1, 0, Buffer.alloc(0))])
+const GRPC_HEAD = Buffer.concat([Buffer.of(0x88), field('content-type', 'application/grpc')])
+/** An answer of grpc.health.v1.Health: a message, and behind it the status of the call. */
+const grpcAnswer = (message: string, code = '0'): Buffer =>
+  Buffer.concat([
+    H2_GREETING,
+    h2(1, 4, 1, GRPC_HEAD),
+    h2(0, 0, 1, bytes(message)),
+    h2(1, 5, 1, field('grpc-status', code)),
+  ])
+
 export const STREAMS: readonly StreamSubject[] = [
   {
     title: 'tcp with send and expect',
@@ -86,6 +109,34 @@ export const STREAMS: readonly StreamSubject[] = [
     ill: [],
     huge: LONG,
     tls: 'implicit',
+  },
+  {
+    title: 'grpc',
+    type: 'grpc',
+    options: {},
+    replies: [grpcAnswer('00 00000002 0801')],
+    ill: [
+      ['is not serving', grpcAnswer('00 00000002 0802'), 'status'],
+      ['has an empty answer', grpcAnswer('00 00000000'), 'status'],
+      ['says UNAVAILABLE', grpcAnswer('', '14'), 'status'],
+      [
+        'has no such service',
+        Buffer.concat([H2_GREETING, h2(1, 5, 1, Buffer.concat([GRPC_HEAD, field('grpc-status', '5')]))]),
+        'status',
+      ],
+      ['answers 404', Buffer.concat([H2_GREETING, h2(1, 5, 1, Buffer.of(0x8d))]), 'status'],
+      ['resets the call', Buffer.concat([H2_GREETING, h2(3, 0, 1, bytes('00000002'))]), 'status'],
+      ['answers without a status', Buffer.concat([H2_GREETING, h2(1, 5, 1, GRPC_HEAD)]), 'protocol'],
+      ['has another message', grpcAnswer('00 00000003 0a0141'), 'protocol'],
+      ['has half a message', grpcAnswer('00 00000009 0801'), 'protocol'],
+      ['speaks HTTP/1.1', 'HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n', 'protocol'],
+    ],
+    huge: Buffer.concat([
+      H2_GREETING,
+      h2(1, 4, 1, GRPC_HEAD),
+      h2(0, 0, 1, Buffer.alloc(16_000)),
+      h2(0, 0, 1, Buffer.alloc(16_000)),
+    ]),
   },
   {
     title: 'dns over tcp',

@@ -20,6 +20,7 @@ const RECORD: FlowRecord = {
   referer: '',
   userAgent: '',
   status: 200,
+  grpcStatus: -1,
   tries: 1,
   queueMs: 0,
   connectMs: -1,

@@ -144,9 +144,7 @@ export class H2Stream implements Wire, Incoming, Requester, DeadlineOwner, Sende
   onProgress(): void {
     const exchange = this.#exchange
     if (exchange === null) return
-    const { timeouts } = this.#session.context.view
-    if (!exchange.requestDone) this.#deadline.set(exchange.patience)
-    else this.#deadline.set(exchange.answered ? timeouts.body : timeouts.firstByte)
+    this.#deadline.set(exchange.patience)
   }
 
   onFinished(): void {

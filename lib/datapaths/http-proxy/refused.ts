@@ -38,6 +38,7 @@ export function refusedHead(refused: Refused): FlowRecord & { reason: Reason } {
     version: req?.httpVersionMinor === 0 ? '1.0' : '1.1',
     referer: '',
     userAgent: '',
+    grpcStatus: -1,
     status,
     tries: 0,
     queueMs: -1,

@@ -4,6 +4,7 @@ import type { HttpContext } from './context.ts'
 import { fieldText } from './field-text.ts'
 import { type FilteredHead, filterRequest } from './filtered-head.ts'
 import { forwardRequest, needsHost, takesTrailers } from './forward.ts'
+import { isCall } from './grpc.ts'
 import { offerTo } from './packing.ts'
 import type { RequestHead } from './request.ts'
 import type { Requester } from './requester.ts'
@@ -24,6 +25,8 @@ export class Asked {
   readonly keepAlive: boolean
   /** Trailers of the answer are of use to the client. */
   readonly trailers: boolean
+  /** It is a gRPC call. */
+  readonly call: boolean
   /** The head that the backend gets, but for Host where that depends on it. */
   readonly text: string
   readonly needsHost: boolean
@@ -59,6 +62,7 @@ export class Asked {
     this.json = head.accept >= 0 && fieldText(head, buf, base, head.accept).includes('json')
     this.keepAlive = head.framing.persistent(head.minor)
     this.trailers = head.te && head.minor === 1 && takesTrailers(buf, base, head)
+    this.call = hop.version === '2.0' && isCall(head, buf, base)
     this.keyValues = affinityFields === null ? null : affinityFields.read(head, buf, base)
     const whole = forwardRequest(buf, base, head, rules, hop, id)
     const text = affinityFields === null ? whole : affinityFields.forward(whole)

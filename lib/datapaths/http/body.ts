@@ -96,6 +96,11 @@ export class Body {
     return stop
   }
 
+  /** The lines behind its last chunk, as they came. */
+  get trailers(): string {
+    return this.#decoder?.trailers ?? ''
+  }
+
   /** Decodes and frames anew: all data of one read becomes one chunk. */
   #reframe(buf: Buffer, start: number, end: number, to: Wire, prefix: string): number {
     const small = end - start <= TEXT_BYTES

@@ -11,7 +11,7 @@ import type { Backend } from '../../pool/index.ts'
 import type { Dialled } from '../dial.ts'
 import { newId } from '../ids.ts'
 import { type Outbox, outbox } from '../outbox.ts'
-import { type Failure, isGatewayError, PlacedFlow } from '../placed-flow.ts'
+import { type Failure, isGatewayError, PlacedFlow, UNAVAILABLE } from '../placed-flow.ts'
 import { formatHeader } from '../proxy-protocol/format.ts'
 import type { Wire } from '../wire.ts'
 import { changedHead, markedHead } from './answer-head.ts'
@@ -26,6 +26,7 @@ import { firstText, requestIdOf } from './field-text.ts'
 import { ID } from './fields.ts'
 import { forwardResponse, type ResponseFraming, type ResponseHop, withHost, writeResponse } from './forward.ts'
 import type { Framing } from './framing.ts'
+import { callEnd, callReply, callStatus, statusInHead, statusInTrailers } from './grpc.ts'
 import type { Head } from './head.ts'
 import { Packing, type PackingOwner, packedHead } from './packing.ts'
 import { givenReply, reply } from './replies.ts'
@@ -39,6 +40,8 @@ const CLOSED: Failure = {
   detail: 'the backend closed the connection without an answer',
 }
 
+const ENDED = 'the call was ended before its answer was whole'
+const ANY_RATE = { rate: 0, grace: 0 }
 const CONTINUE = 'HTTP/1.1 100 Continue\r\n\r\n'
 const MOST = Number.MAX_SAFE_INTEGER // bytes of an answer: no limit
 const INTERIM: ResponseHop = { body: 'none', connection: '', upgrade: '', trailers: false }
@@ -200,7 +203,13 @@ export class Exchange extends PlacedFlow implements Responder, PackingOwner, Tel
     const head = this.#asked.needsHost ? withHost(this.#asked.text, backend.host, backend.port) : this.#asked.text
     const introduced = backend.sendProxy !== 'off' && connection.uses === 1
     const proxy = introduced ? formatHeader(backend.sendProxy, this.#client.wire) : ''
-    this.#request.begin(proxy + head, wire, wheel, view.limits.bodyRate, connection.multiplexed)
+    this.#request.begin(
+      proxy + head,
+      wire,
+      wheel,
+      this.#asked.call ? ANY_RATE : view.limits.bodyRate,
+      connection.multiplexed,
+    )
     if (!this.#request.done) this.#expectation?.sent(this.#context.isOld(backend))
     this.#client.onBodyWanted()
   }
@@ -249,9 +258,11 @@ export class Exchange extends PlacedFlow implements Responder, PackingOwner, Tel
     return this.#request.blocked || this.#connection === null
   }
 
-  /** ms that the next piece of the request's body may take. */
+  /** ms until the next byte is due. A call may be silent in either direction for as long as a tunnel. */
   get patience(): number {
-    const { body } = this.#context.view.timeouts
+    const { body, firstByte, tunnel } = this.#context.view.timeouts
+    if (this.#asked.call) return tunnel
+    if (this.#request.done) return this.answered ? body : firstByte
     return this.requestBlocked ? body : this.#request.patience(body)
   }
 
@@ -289,6 +300,7 @@ export class Exchange extends PlacedFlow implements Responder, PackingOwner, Tel
     const context = this.#context
     const asked = this.#asked
     context.heard(connection.backend, head.minor)
+    if (asked.call) this.grpcStatus = statusInHead(head, buf, base)
     const empty = asked.headOnly || status === 204 || status === 304
     const kind: BodyKind = empty ? 'none' : framing.chunked ? 'chunked' : framing.length >= 0 ? 'length' : 'close'
     // A length that the backend does not tell becomes chunks for a client that knows them, and the connection's end for one that does not.
@@ -355,6 +367,7 @@ export class Exchange extends PlacedFlow implements Responder, PackingOwner, Tel
     if (body.problem !== '') return this.#abortResponse('bad-response')
     if (body.done) {
       if (stop < end) this.#reusable = false // bytes behind the answer (HTTP.md 19)
+      if (this.#asked.call && this.grpcStatus < 0) this.grpcStatus = statusInTrailers(body.trailers)
       return this.finish('', '')
     }
     this.#client.onProgress()
@@ -456,7 +469,10 @@ export class Exchange extends PlacedFlow implements Responder, PackingOwner, Tel
       const keep = this.#keeps() && status !== 400 && status !== 413
       this.status = status
       const how = { id: this.id, json: this.#asked.json, close: !keep, headOnly: this.#asked.headOnly }
-      const text = reply({ status, detail, ...how, ...(retryAfter === undefined ? {} : { retryAfter }) })
+      if (this.#asked.call) this.grpcStatus = callStatus(status)
+      const text = this.#asked.call
+        ? callReply(status, detail, this.id)
+        : reply({ status, detail, ...how, ...(retryAfter === undefined ? {} : { retryAfter }) })
       this.bytesOut += text.length
       this.#client.wire.writeText(text)
       this.#closeAfter = !keep
@@ -470,6 +486,7 @@ export class Exchange extends PlacedFlow implements Responder, PackingOwner, Tel
   }
 
   #end(by: string, reason: Reason | '', whole: boolean): void {
+    const told = !whole && this.#asked.call && !this.over && this.#endCall(by)
     if (!this.conclude(by, reason, this.#now || undefined)) return
     this.#expectation?.release()
     this.#packing?.destroy()
@@ -480,8 +497,19 @@ export class Exchange extends PlacedFlow implements Responder, PackingOwner, Tel
       // A write still pending may refer to a buffer that the client's wire is about to read into.
       connection.release(this.#reusable && whole && this.#request.done && reason === '' && !connection.wire.pending)
     }
-    if (whole) this.#client.onFinished(!this.#closeAfter)
+    if (whole || told) this.#client.onFinished(!this.#closeAfter)
     else this.#client.onAborted()
+  }
+
+  /** A call that is broken off gets a status, where the client still reads and the answer can carry one. */
+  #endCall(by: string): boolean {
+    const open = !this.answered || (this.#asked.trailers && this.#response?.chunkOut === true)
+    if (by === 'client' || !open) return false
+    const text = this.answered ? callEnd(ENDED) : callReply(503, ENDED, this.id)
+    this.#client.wire.writeText(text)
+    this.bytesOut += text.length
+    this.grpcStatus = UNAVAILABLE
+    return true
   }
 
   /** The tunnel that it became has ended, `received` and `sent` bytes later. */

@@ -257,9 +257,7 @@ export class H1Session implements Session, WireSink, DeadlineOwner, Requester {
   onProgress(): void {
     const exchange = this.#exchange
     if (exchange === null || this.#ended) return
-    const { timeouts } = this.#context.view
-    if (!exchange.requestDone) this.#deadline.set(exchange.patience)
-    else this.#deadline.set(exchange.answered ? timeouts.body : timeouts.firstByte)
+    this.#deadline.set(exchange.patience)
   }
 
   onFinished(keep: boolean): void {

@@ -46,6 +46,7 @@ export function refusedHead({
     referer: '',
     userAgent: '',
     status: head.error,
+    grpcStatus: -1,
     tries: 0,
     queueMs: -1,
     connectMs: -1,

@@ -26,6 +26,7 @@ export const refusedConnection = ({ service, protocol, address, port, id, wait }
   referer: '',
   userAgent: '',
   status: 0,
+  grpcStatus: -1,
   tries: 0,
   queueMs: -1,
   connectMs: -1,
