@@ -51,12 +51,21 @@ t.test('a line of JSON says everything of a request', async (t) => {
   t.equal(rest['bytesOut'], 9_007_199_254_740_991)
 })
 
-t.test('a TCP flow has no fields of HTTP', async (t) => {
-  const flow = { ...RECORD, protocol: 'tcp', method: '', reason: 'cut', endedBy: 'us', phase: 'relay' } as const
+t.test('a TCP flow has no fields of HTTP, but the name of its TLS handshake where it told one', async (t) => {
+  const flow = {
+    ...RECORD,
+    protocol: 'tcp',
+    method: '',
+    host: '',
+    reason: 'cut',
+    endedBy: 'us',
+    phase: 'relay',
+  } as const
   const line = JSON.parse(rendered(jsonLine, flow)) as Record<string, unknown>
   t.match(line, { reason: 'cut', endedBy: 'us', phase: 'relay' })
   for (const key of ['method', 'host', 'target', 'version', 'userAgent', 'status'])
     t.notOk(Object.hasOwn(line, key), key)
+  t.match(JSON.parse(rendered(jsonLine, { ...flow, host: 'a.test' })), { host: 'a.test' })
 })
 
 t.test('whatever the text and the numbers, JSON gives them back, on one line', async () => {
