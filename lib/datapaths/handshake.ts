@@ -9,6 +9,7 @@ import {
   type ClientIdentity,
   HelloReader,
   identify,
+  type Offer,
   type Served,
   type ServerContexts,
   serverOptions,
@@ -81,6 +82,8 @@ export class Handshake implements DeadlineOwner, WordsTaker {
   readonly #cell: ServiceCell
   readonly #done: Done
   #served: Served | null = null
+  /** What the client can verify; null: that does not matter, or is not known. */
+  #offer: Offer | null = null
   #socket: TLSSocket | null = null
   #settled = false
   #begun = false
@@ -160,6 +163,7 @@ export class Handshake implements DeadlineOwner, WordsTaker {
       raw.off('end', onEnd)
       raw.pause()
       raw.unshift(pieces.length === 1 ? bytes : Buffer.concat(pieces))
+      if (!this.#contexts.single) this.#offer = reader.offer
       if (!this.#prove(name, reader)) this.#shake(this.#contexts.single ? '' : name)
     }
     raw.on('data', onData)
@@ -200,7 +204,7 @@ export class Handshake implements DeadlineOwner, WordsTaker {
   /** null: nothing is to be served under that name. */
   #servedFor(name: string): Served | null {
     try {
-      return this.#contexts.find(name)
+      return this.#contexts.find(name, this.#offer)
     } catch {
       return null // OpenSSL refuses what it took when it was checked: no memory
     }

@@ -1,4 +1,5 @@
 /** Reads what a client asks for, name and protocol, out of the beginning of its handshake. */
+import { type Offer, offerIn } from './offer.ts'
 import { Cursor, HandshakeReader } from './records.ts'
 
 const CLIENT_HELLO = 1
@@ -35,6 +36,11 @@ export class HelloReader {
     if (!extension) return false
     const protocols = new Cursor(extension.vector(2))
     return protocols.vector(1).toString('latin1') === protocol && protocols.left === 0 && !protocols.broken
+  }
+
+  /** What the client can speak and verify; null: that is not known. */
+  get offer(): Offer | null {
+    return this.#hello === null ? null : offerIn(this.#hello)
   }
 }
 

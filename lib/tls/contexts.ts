@@ -1,9 +1,11 @@
 /** The secure contexts of one service in one data thread, found by the name that a client asks for. */
+import { createPublicKey } from 'node:crypto'
 import { createServer, type SecureContext, type Server } from 'node:tls'
 import type { ClientAuth } from './client-identity.ts'
 import { createServerContext } from './context.ts'
 import type { Credentials } from './credentials.ts'
 import { NameTable } from './names.ts'
+import { type Offer, serves } from './offer.ts'
 import type { TicketRing } from './tickets.ts'
 import type { TlsView } from './view.ts'
 
@@ -16,6 +18,8 @@ export interface Served {
 export class ServerContexts {
   /** Every client gets the same: nobody need look at what it asks for. */
   readonly single: boolean
+  /** Of certificates with one name the one that a client will see has to be known before: its OCSP answer goes with it. */
+  readonly #choosing: boolean
   readonly #view: TlsView
   readonly #tickets: TicketRing | null
   readonly #names: NameTable
@@ -29,7 +33,8 @@ export class ServerContexts {
     this.#tickets = view.tickets ? tickets : null
     this.#names = new NameTable(view.credentials)
     this.#default = this.#contextOf(this.#names.default)
-    this.single = !view.strictSni && view.credentials.length === this.#names.default.length
+    this.#choosing = view.credentials.length > 1 && view.staples.some((staple) => staple !== null)
+    this.single = !view.strictSni && view.credentials.length === this.#names.default.length && !this.#choosing
   }
 
   /** null: clients are not asked for a certificate. */
@@ -37,11 +42,28 @@ export class ServerContexts {
     return this.#view.client
   }
 
-  /** `name` in lower case, '' for none. null: the client is to be refused. */
-  find(name: string): Served | null {
+  /**
+   * @param name in lower case, '' for none
+   * @param offer null: what the client can verify is not known
+   * @returns null: the client is to be refused
+   */
+  find(name: string, offer: Offer | null): Served | null {
     const found = this.#names.find(name)
-    if (found !== null) return this.#contextOf(found)
-    return this.#view.strictSni ? null : this.#default
+    if (found === null && this.#view.strictSni) return null
+    if (!this.#choosing || offer === null) return found === null ? this.#default : this.#contextOf(found)
+    return this.#contextOf(this.#chosen(found ?? this.#names.default, offer))
+  }
+
+  /** One that is sure to serve the client, the smaller keys first; all of them where none is. */
+  #chosen(indexes: readonly number[], offer: Offer): readonly number[] {
+    if (indexes.length === 1) return indexes
+    const { credentials, protocol } = this.#view
+    for (const kind of ['ec', 'rsa'])
+      for (const i of indexes) {
+        const each = credentials[i] as Credentials
+        if (each.keyType === kind && serves(kindOf(each), protocol.ciphers, offer)) return [i]
+      }
+    return indexes
   }
 
   #contextOf(indexes: readonly number[]): Served {
@@ -57,6 +79,19 @@ export class ServerContexts {
     }
     return served
   }
+}
+
+const kinds = new WeakMap<Credentials, string>()
+
+/** The type of a key, with the curve where it has one. */
+function kindOf(credentials: Credentials): string {
+  let kind = kinds.get(credentials)
+  if (kind === undefined) {
+    const { asymmetricKeyType = '', asymmetricKeyDetails } = createPublicKey(credentials.cert)
+    kind = `${asymmetricKeyType} ${asymmetricKeyDetails?.namedCurve ?? ''}`.trim()
+    kinds.set(credentials, kind)
+  }
+  return kind
 }
 
 /** Node asks the server of a socket, which need not listen. */

@@ -1,5 +1,6 @@
 /** OCSP stapling, with openssl as the responder. */
 import { type ChildProcess, spawn } from 'node:child_process'
+import { X509Certificate } from 'node:crypto'
 import { once } from 'node:events'
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { createServer as createHttpServer } from 'node:http'
@@ -28,14 +29,19 @@ t.test('OCSP stapling', { skip: noOpenssl }, async (t) => {
   mute.listen(0, '127.0.0.1')
   await once(mute, 'listening')
   t.teardown(() => mute.close().closeAllConnections())
-  const issue = (responder: string) => {
-    const files = authority.issue({ names: ['localhost'], extensions: [`authorityInfoAccess=OCSP;URI:${responder}`] })
+  const issue = (responder: string, key: 'ec' | 'rsa' = 'ec') => {
+    const files = authority.issue({
+      key,
+      names: ['localhost'],
+      extensions: [`authorityInfoAccess=OCSP;URI:${responder}`],
+    })
     authority.note(files.cert)
     const chain = files.cert.replace('.pem', '-chain.pem')
     writeFileSync(chain, readFileSync(files.cert, 'utf8') + authority.pem)
     return { cert: chain, key: files.key, leaf: files.cert }
   }
   const good = issue(`http://127.0.0.1:${port}/`)
+  const rsa = issue(`http://127.0.0.1:${port}/`, 'rsa')
   const revoked = issue(`http://127.0.0.1:${port}/`)
   const silent = issue(`http://127.0.0.1:${(mute.address() as AddressInfo).port}/`)
   authority.revoke(revoked.leaf)
@@ -57,6 +63,7 @@ t.test('OCSP stapling', { skip: noOpenssl }, async (t) => {
     appliance: { threads: 2 },
     virtualServices: {
       good: service(good),
+      both: service(good, { certificates: [good, rsa].map(({ cert, key }) => ({ cert, key })) }),
       off: service(good, { ocspStapling: false }),
       revoked: service(revoked),
       silent: service(silent),
@@ -82,8 +89,46 @@ t.test('OCSP stapling', { skip: noOpenssl }, async (t) => {
       return row >= 10
     })
     t.equal(await staple(balancer, 'off'), null)
-    t.equal(readdirSync(join(balancer.dir, 'state', 'ocsp')).length, 1)
+    t.equal(readdirSync(join(balancer.dir, 'state', 'ocsp')).length > 0, true)
   })
+
+  t.test(
+    'of two keys for a name each client gets one that it can verify, with the answer about that one',
+    async (t) => {
+      /** Type of key and the serial number that the answer is about; '': there is none. */
+      const seen = async (options: object): Promise<[string, boolean]> => {
+        const to = { port: balancer.port('both'), host: '127.0.0.1', servername: 'localhost', ca: authority.pem }
+        const socket = tlsConnect({ ...to, requestOCSP: true, ...options })
+        const heard = new Promise<Buffer | null>((resolve) => socket.once('OCSPResponse', resolve))
+        await within(once(socket, 'secureConnect'), 'a handshake')
+        const answer = await within(heard, 'an answer or none')
+        const leaf = socket.getPeerX509Certificate()
+        socket.destroy()
+        const about = answer?.includes(Buffer.from(leaf?.serialNumber ?? '?', 'hex')) === true
+        return [leaf?.publicKey.asymmetricKeyType ?? '', about]
+      }
+      await eventually('both answers', async () => readdirSync(join(balancer.dir, 'state', 'ocsp')).length === 2)
+      const RSA = { sigalgs: 'rsa_pss_rsae_sha256:RSA+SHA256' }
+      const EC = { sigalgs: 'ecdsa_secp256r1_sha256' }
+      for (const [type, options] of [
+        ['ec', {}],
+        ['ec', { maxVersion: 'TLSv1.2' }],
+        ['ec', EC],
+        ['ec', { ...EC, maxVersion: 'TLSv1.2' }],
+        ['rsa', RSA],
+        ['rsa', { ...RSA, maxVersion: 'TLSv1.2' }],
+        ['rsa', { maxVersion: 'TLSv1.2', ciphers: 'ECDHE-RSA-AES128-GCM-SHA256' }],
+      ] as const) {
+        let row = 0
+        await eventually(`ten in a row: ${type}, ${JSON.stringify(options)}`, async () => {
+          const [key, about] = await seen(options)
+          t.equal(key, type, JSON.stringify(options))
+          row = about ? row + 1 : 0
+          return row >= 10
+        })
+      }
+    },
+  )
 
   t.test('a responder that says nothing holds no handshake up', async (t) => {
     const begun = performance.now()
@@ -97,7 +142,8 @@ t.test('OCSP stapling', { skip: noOpenssl }, async (t) => {
   })
 
   t.test('after a restart the answer is there without the responder, and a damaged one is not shown', async (t) => {
-    const [name = ''] = readdirSync(join(balancer.dir, 'state', 'ocsp'))
+    const { fingerprint256 } = new X509Certificate(readFileSync(good.leaf))
+    const name = `${fingerprint256.replaceAll(':', '').toLowerCase()}.der`
     const kept = readFileSync(join(balancer.dir, 'state', 'ocsp', name))
     responder.kill('SIGKILL')
     await once(responder, 'exit')
