@@ -5,7 +5,8 @@ import { BACKEND_STATES } from '../pool/index.ts'
 import { type Manager, type Reloads, type RunningService, Utilisation } from '../service/index.ts'
 import { Exposition, type ProcessSource, type ServiceSource } from '../telemetry/index.ts'
 
-export function createExposition(manager: Manager, reloads: Reloads, version: string): Promise<Exposition> {
+/** Made when it is first asked for: a balancer that nobody scrapes need not load prom-client. */
+export function expositionOf(manager: Manager, reloads: Reloads, version: string): () => Promise<Exposition> {
   const control = new Utilisation()
   const process: ProcessSource = {
     version,
@@ -29,7 +30,11 @@ export function createExposition(manager: Manager, reloads: Reloads, version: st
   const services = function* (): Generator<ServiceSource> {
     for (const service of manager.services.values()) yield sourceOf(service, manager)
   }
-  return Exposition.create({ board: manager.board, states: BACKEND_STATES, services }, process)
+  let made: Promise<Exposition> | undefined
+  return () => {
+    made ??= Exposition.create({ board: manager.board, states: BACKEND_STATES, services }, process)
+    return made
+  }
 }
 
 const sourceOf = (service: RunningService, manager: Manager): ServiceSource => {

@@ -22,7 +22,7 @@ export interface AdminContext {
   readonly reloads: Reloads
   readonly file: string
   readonly version: string
-  readonly exposition: Exposition
+  readonly exposition: () => Promise<Exposition>
   readonly events: EventHub
 }
 
@@ -128,7 +128,8 @@ function readyz({ manager }: AdminContext, { response, query, trusted }: Call): 
   answerText(response, ready ? 200 : 503, text)
 }
 
-function metrics({ exposition }: AdminContext, { request, response }: Call): Promise<void> {
+async function metrics(context: AdminContext, { request, response }: Call): Promise<void> {
+  const exposition = await context.exposition()
   return answerPieces(request, response, exposition.contentType, exposition.pieces())
 }
 

@@ -7,7 +7,7 @@ import { type Access, operatorOf, refusalOf } from './access.ts'
 import { answerError } from './answer.ts'
 import { EventHub } from './events.ts'
 import { openListener } from './listen.ts'
-import { createExposition } from './metrics.ts'
+import { expositionOf } from './metrics.ts'
 import { type AdminContext, matchRoute } from './routes.ts'
 
 export interface AdminOptions {
@@ -42,7 +42,7 @@ export async function startAdmin({ file, version, manager, reloads, log }: Admin
     reloads,
     file: resolve(file),
     version,
-    exposition: await createExposition(manager, reloads, version),
+    exposition: expositionOf(manager, reloads, version),
     events,
   }
   const own = listen.startsWith('unix:')
