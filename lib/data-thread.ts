@@ -16,8 +16,12 @@ const { board, bindings, threads, thread, accessLog, services, gates, tickets, c
 
 const tell = (message: FromThread): void => port.postMessage(message)
 const log = createRelayedLogger({ thread }, (line) => tell({ type: 'log', line }))
+const shared = new Board(threads, board, bindings)
+const cell = new ThreadCell(shared, thread)
+const heartbeat = new Heartbeat(cell, () => shared.delayLimit)
 const tools: ThreadTools = {
-  board: new Board(threads, board, bindings),
+  board: shared,
+  load: heartbeat,
   thread,
   wheel: new DeadlineWheel(),
   accessLog: new AccessLog(accessLog, (message) => tell({ type: 'problem', message })),
@@ -32,8 +36,6 @@ const prepared = new Map<string, Datapath>()
 let ending = false
 let stint = nowMs()
 
-const cell = new ThreadCell(tools.board, thread)
-const heartbeat = new Heartbeat(cell)
 onFault((error, client) => {
   cell.fault()
   log.error({ err: error, client }, `an unexpected error ended a flow: ${messageOf(error)}`)

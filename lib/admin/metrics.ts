@@ -18,10 +18,11 @@ export function expositionOf(manager: Manager, reloads: Reloads, version: string
         deaths,
         faults,
         serving: state === 'running',
+        delay: manager.board.pulse(thread).delay,
       })),
     mishaps: () => manager.mishaps.count,
     orders: () => manager.security.orders,
-    overload: () => OVERLOADS.map((reason, i) => [reason, (manager.board.overload & (1 << i)) !== 0] as const),
+    overload: () => OVERLOADS.map((reason) => [reason, manager.overload.includes(reason)] as const),
     *utilisation() {
       yield ['control', control.read(performance.now())]
       for (const [thread, value] of (manager.threads?.utilisation() ?? []).entries()) yield [String(thread), value]

@@ -118,8 +118,16 @@ function readyz({ manager }: AdminContext, { response, query, trusted }: Call): 
   const { operations } = manager.operator.appliance.standing
   const word = manager.draining ? 'draining' : operations
   const alive = manager.threads?.serving === true
-  const ready = word === 'started' && alive
-  let text = ready ? 'ok\n' : word === 'started' ? 'no data thread serves\n' : `${word}\n`
+  const why =
+    word !== 'started'
+      ? word
+      : !alive
+        ? 'no data thread serves'
+        : manager.overload.length > 0
+          ? `overloaded: ${manager.overload.join(', ')}`
+          : ''
+  const ready = why === ''
+  let text = ready ? 'ok\n' : `${why}\n`
   if (trusted && query.has('verbose'))
     for (const service of manager.services.values()) {
       const up = upOf(service)

@@ -1,14 +1,5 @@
 /** What the admin API tells of services and backends, as plain objects. Times are ISO text, durations milliseconds. */
-import {
-  BACKEND,
-  type Board,
-  BUCKETS,
-  CODE_CLASSES,
-  OVERLOADS,
-  type Overload,
-  REASONS,
-  SERVICE,
-} from '../board/index.ts'
+import { BACKEND, type Board, BUCKETS, CODE_CLASSES, type Overload, REASONS, SERVICE } from '../board/index.ts'
 import { formatAddress } from '../core/index.ts'
 import type { BackendState, Cause, Facts } from '../pool/index.ts'
 import type { ProbeReason, ProbeRecord } from '../probes/index.ts'
@@ -410,7 +401,7 @@ export function statusView(
     config: configView(reloads),
     departing: manager.departing().map((row) => ({ ...row, since: iso(row.since), deadline: iso(row.deadline) })),
     draining: manager.draining,
-    overload: OVERLOADS.filter((_what, i) => (manager.board.overload & (1 << i)) !== 0),
+    overload: manager.overload,
     operated: operationsView(manager.operator.appliance, '', now),
     bounds: BUCKETS,
     threads: (manager.threads?.status() ?? []).map((row) => ({ ...row, startedAt: iso(row.startedAt) })),

@@ -44,6 +44,15 @@ export interface Decision {
   readonly most: number
 }
 
+/** What a data thread tells of itself. */
+export interface Pulse {
+  readonly beats: number
+  readonly delay: number
+  readonly faults: number
+  /** It can't keep up, and refuses what is new. */
+  readonly shedding: boolean
+}
+
 export class Board {
   readonly buffer: SharedArrayBuffer
   readonly threads: number
@@ -109,18 +118,27 @@ export class Board {
   }
 
   /** What a data thread tells of itself: how often it has beaten, how late it last was (ms), how many flows it lost to faults. */
-  pulse(thread: number): { readonly beats: number; readonly delay: number; readonly faults: number } {
+  pulse(thread: number): Pulse {
     const at = SHARED.thread + thread * ROW_WORDS
     return {
       beats: Atomics.load(this.words, at + THREAD_WORD.beats),
       delay: Atomics.load(this.words, at + THREAD_WORD.delay),
       faults: Atomics.load(this.words, at + THREAD_WORD.faults),
+      shedding: Atomics.load(this.words, at + THREAD_WORD.shedding) === 1,
     }
   }
 
   /** What is short: a bit for each of OVERLOADS; 0: nothing, and connections are accepted. */
   get overload(): number {
     return Atomics.load(this.words, SHARED.appliance + APPLIANCE_WORD.overload)
+  }
+
+  /** By how much (ms) a data thread may be late before it sheds load; 0: never mind. */
+  get delayLimit(): number {
+    return Atomics.load(this.words, SHARED.appliance + APPLIANCE_WORD.delay)
+  }
+  set delayLimit(ms: number) {
+    Atomics.store(this.words, SHARED.appliance + APPLIANCE_WORD.delay, ms)
   }
 
   /** Says that something is short, or is no longer. */

@@ -404,8 +404,9 @@ export class ThreadCell {
     this.#at = SHARED.thread + thread * ROW_WORDS
   }
 
-  /** It lives; `delay`: ms by which this beat was late. */
-  beat(delay: number): void {
+  /** It lives; `delay`: ms by which this beat was late. `shedding`: it refuses what is new. */
+  beat(delay: number, shedding: boolean): void {
+    Atomics.store(this.#words, this.#at + THREAD_WORD.shedding, shedding ? 1 : 0)
     Atomics.store(this.#words, this.#at + THREAD_WORD.delay, delay)
     Atomics.add(this.#words, this.#at + THREAD_WORD.beats, 1)
   }

@@ -30,8 +30,8 @@ export const REASONS = [
 ] as const
 export type Reason = (typeof REASONS)[number]
 
-/** What can be short, so that no connections are accepted for a while. */
-export const OVERLOADS = ['memory', 'descriptors'] as const
+/** What can be short, so that what is new is refused for a while. `delay` is each data thread's own affair. */
+export const OVERLOADS = ['memory', 'descriptors', 'connections', 'delay'] as const
 export type Overload = (typeof OVERLOADS)[number]
 
 /** Why a flow was tried again. */

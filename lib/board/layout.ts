@@ -27,11 +27,11 @@ export const BACKEND_WORD = {
 /** Words of a pool row. `active`: the flows that wait in its queue. */
 export const POOL_WORD = { epoch: 0, sequence: 1, active: 2, ticket: 3, turn: 4 } as const
 /** Words of the one row of the appliance. */
-export const APPLIANCE_WORD = { overload: 0 } as const
+export const APPLIANCE_WORD = { overload: 0, delay: 1 } as const
 
 /** Most data threads, and the words of the row that each has: written by that thread alone. */
 export const MAX_THREADS = 32
-export const THREAD_WORD = { beats: 0, delay: 1, faults: 2 } as const
+export const THREAD_WORD = { beats: 0, delay: 1, faults: 2, shedding: 3 } as const
 
 /** Offsets in words of the shared region. */
 export const SHARED = {

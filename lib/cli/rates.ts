@@ -3,7 +3,7 @@ import type { BackendView, ServiceView, StatusView } from '../admin/index.ts'
 import { compact } from './durations.ts'
 import { progress } from './follow.ts'
 import type { Paint } from './paint.ts'
-import { backendStyle, standingLines } from './states.ts'
+import { backendStyle, overloadText, standingLines } from './states.ts'
 import { type Cell, type Column, cut, renderTable } from './table.ts'
 
 /** All that the balancer tells at one moment. */
@@ -47,9 +47,7 @@ export function topLines(before: Look, now: Look, width: number, paint: Paint): 
   const head = `evenkeel ${status.version}  up ${compact(status.uptimeMs)}  ${status.threads.length} threads  ${status.services.length} services`
   return [
     paint('bold', cut(head, width)),
-    ...(status.overload.length === 0
-      ? []
-      : [paint('red', cut(`new connections are refused: ${status.overload.join(' and ')} run short`, width))]),
+    ...(status.overload.length === 0 ? [] : [paint('red', cut(overloadText(status.overload), width))]),
     ...standingLines(status.operated, services, width, paint),
     ...drainLines(services, width, paint),
     '',

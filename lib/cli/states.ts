@@ -35,7 +35,10 @@ const askedAt = ({ since, sinceMs }: BackendView): number => Date.parse(since) +
 
 /** What an operator must know before the rest; nothing when all is well. */
 export const overloadLine = (overload: StatusView['overload'], paint: Paint): string[] =>
-  overload.length === 0 ? [] : [paint('red', `new connections are refused: ${overload.join(' and ')} run short`), '']
+  overload.length === 0 ? [] : [paint('red', overloadText(overload)), '']
+
+export const overloadText = (overload: StatusView['overload']): string =>
+  `new connections are refused: ${overload.map((what) => (what === 'delay' ? 'time' : what)).join(' and ')} run short`
 
 /** What is wrong with the appliance itself. */
 export function problemLines(problems: StatusView['problems'], paint: Paint): string[] {

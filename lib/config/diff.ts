@@ -25,6 +25,7 @@ export function needsRestart(before: Config, after: Config): string[] {
     ['appliance.threads', before.appliance.threads, after.appliance.threads],
     ['appliance.stateFile', before.appliance.stateFile, after.appliance.stateFile],
     ['appliance.affinity', before.appliance.affinity, after.appliance.affinity],
+    ['appliance.threadHeap', before.appliance.threadHeap, after.appliance.threadHeap],
     ['appliance.tickets', before.appliance.tickets, after.appliance.tickets],
     ['appliance.acme', before.appliance.acme, after.appliance.acme],
     ['admin.listen', before.admin.listen, after.admin.listen],

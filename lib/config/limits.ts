@@ -77,4 +77,18 @@ export const overload = z.strictObject({
   descriptors: percentage()
     .prefault('90%')
     .describe('The same for open files and connections, of those that the process may have.'),
+  connections: z
+    .int()
+    .min(0)
+    .max(10_000_000)
+    .default(0)
+    .describe(
+      'Open client connections of all services at which further ones are refused until there are a tenth less. 0: no limit.',
+    ),
+  delay: duration()
+    .prefault('500ms')
+    .describe(
+      'A data thread whose event loop is late by more, three times in a row, answers new requests with 503 and Retry-After, and refuses ' +
+        'connections, until it has been late by less than half of it for a second. 0: never.',
+    ),
 })

@@ -104,6 +104,8 @@ export interface ServiceContext {
   readonly clients: Clients | null
   readonly wheel: DeadlineWheel
   readonly accessLog: AccessLog
+  /** Whether the thread can keep up. */
+  readonly load: { readonly shedding: boolean }
   readonly log: Logger
   /** What authorities are answered, who ask whether we have a name. */
   readonly challenges: Challenges

@@ -4,6 +4,7 @@ import {
   type Board,
   type Clients,
   type ListenerCell,
+  OVERLOADS,
   REFUSED,
   type ServiceCell,
   sharedTime,
@@ -12,8 +13,10 @@ import {
 import type { ServiceConfig } from '../config/index.ts'
 import { nowMs } from '../core/index.ts'
 
-/** Why a connection is not taken: the service or the client has as many as it may, or memory or descriptors are short. */
-export type Denial = 'service' | 'client' | 'overload'
+const DESCRIPTORS = 1 << OVERLOADS.indexOf('descriptors')
+
+/** Why a connection is not taken: the service or the client has as many as it may, or something is short. */
+export type Denial = 'service' | 'client' | 'overload' | 'descriptors'
 
 /** A connection that was taken. */
 export interface Ticket {
@@ -29,6 +32,8 @@ interface Peer {
 
 export interface GateOptions {
   readonly board: Board
+  /** Whether the thread can keep up. */
+  readonly load: { readonly shedding: boolean }
   readonly listenerCell: ListenerCell
   readonly serviceCell: ServiceCell
   readonly limits: ServiceConfig['limits']
@@ -59,9 +64,12 @@ export class Gate {
     }
   }
 
-  /** Nobody is let in for now. */
-  get shut(): boolean {
-    return this.#options.board.overload !== 0
+  /** Why nobody is let in for now; null: they are. */
+  get shut(): 'overload' | 'descriptors' | null {
+    const { board, load } = this.#options
+    const { overload } = board
+    if (overload === 0) return load.shedding ? 'overload' : null
+    return (overload & DESCRIPTORS) === 0 ? 'overload' : 'descriptors'
   }
 
   admit(peer: Peer): Ticket | Denial {
@@ -90,7 +98,7 @@ export class Gate {
 
   /** Counts one that was not taken. */
   denied(why: Denial): void {
-    this.#options.serviceCell.error(why === 'overload' ? 'overload' : 'limit-connections')
+    this.#options.serviceCell.error(why === 'overload' || why === 'descriptors' ? 'overload' : 'limit-connections')
   }
 }
 

@@ -71,6 +71,7 @@ export class Generation {
       clients: limited ? new Clients(board.clients, thread, view.row) : null,
       wheel,
       accessLog,
+      load: tools.load,
       log,
       active: 0,
       get draining() {
@@ -90,7 +91,7 @@ export class Generation {
   }
 
   #listener({ row, host, port }: ListenerView): Listener {
-    const { board, thread, wheel } = this.#tools
+    const { board, thread, wheel, load } = this.#tools
     const { view, cell, clients } = this.context
     const listenerCell = new ListenerCell(board, thread, row)
     const trusts = (address: string): boolean => this.#http?.trusts(address) === true
@@ -103,7 +104,7 @@ export class Generation {
       wheel,
       tls: this.#tls,
       proxy: this.#proxy(view),
-      gate: new Gate({ board, listenerCell, serviceCell: cell, limits: view.limits, clients, trusts }),
+      gate: new Gate({ board, load, listenerCell, serviceCell: cell, limits: view.limits, clients, trusts }),
       accept: (wire, ticket) => this.#accept(wire, ticket),
       refuse: (wire, refusal) => (this.#http === null ? wire.reset() : tellAndClose(wire, refusal, wheel)),
       turnAway: (wire, why) => (this.#http === null ? wire.reset() : turnAway(wire, why, wheel)),

@@ -84,14 +84,14 @@ export class Listener implements Taker {
   onSocket(socket: Socket): void {
     const { tls, proxy, gate } = this.#options
     if (tls === null) this.#arrived(new SocketWire(socket))
-    else if (gate.shut) denySocket(socket, gate, 'overload')
+    else if (gate.shut !== null) denySocket(socket, gate, gate.shut)
     else if (proxy === null) this.#shake(socket, tls, null)
     else proxy.socket(socket, (header) => this.#shake(socket, tls, header))
   }
 
   #arrived(wire: Wire): void {
     const { gate, proxy } = this.#options
-    if (gate.shut) this.#deny(wire, 'overload')
+    if (gate.shut !== null) this.#deny(wire, gate.shut)
     else if (proxy === null) this.#accept(wire)
     else proxy.wire(wire, (introduced) => this.#accept(introduced))
   }

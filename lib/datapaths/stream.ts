@@ -7,6 +7,7 @@ import type { Datapath, Life, ServiceGate, ServiceView, Session } from './contra
 import { cutAll } from './cut.ts'
 import type { Doors } from './doors.ts'
 import { type EngineFactory, Generation } from './generation.ts'
+import type { Heartbeat } from './heartbeat.ts'
 import type { Listener } from './listener.ts'
 
 /** How long an idle connection of a service that drains may bring one more request, which is answered with `Connection: close`. */
@@ -14,6 +15,8 @@ const GRACE_MS = 1000
 
 /** What all services of a data thread share. */
 export interface ThreadTools {
+  /** Whether the thread can keep up. */
+  readonly load: Pick<Heartbeat, 'shedding'>
   readonly board: Board
   readonly thread: number
   readonly wheel: DeadlineWheel

@@ -2,7 +2,7 @@
 import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { setFlagsFromString } from 'node:v8'
-import { Board, newBindings, RowBook, sharedTime } from '../board/index.ts'
+import { Board, newBindings, type Overload, RowBook, sharedTime } from '../board/index.ts'
 import type { Config } from '../config/index.ts'
 import type { BalancerError, Clock, Logger } from '../core/index.ts'
 import { AffinityPlan, usesTable } from './affinity.ts'
@@ -107,6 +107,8 @@ export class Manager {
       board: this.board,
       log,
       means: { memory: () => memoryMeans(use, this.#threads?.held() ?? 0), descriptors: descriptorMeans },
+      connections: () => this.activeConnections(),
+      late: () => this.#threads?.late() ?? { threads: [], delay: 0 },
       collect,
     })
     this.#leftovers = new Leftovers({ active: () => this.activeConnections(), looks: FLOOD_OVER_TICKS, collect })
@@ -115,6 +117,10 @@ export class Manager {
   /** What is in force. */
   get config(): Config {
     return this.#config
+  }
+  /** What runs short, so that what is new is refused. */
+  get overload(): readonly Overload[] {
+    return this.#overload.short
   }
   get threads(): Threads | null {
     return this.#threads
@@ -145,7 +151,7 @@ export class Manager {
     this.rows.settle()
     for (const { name, outliers } of this.services.values())
       for (const watch of outliers) watch.recallAll((backend) => this.#recalled.backends.get(`${name}/${backend}`))
-    const { hangTimeout, threadHeap } = config.appliance
+    const { threadHeap } = config.appliance
     const operator = this.#newOperator()
     this.#operator = operator
     this.#threads = new Threads({
@@ -158,7 +164,7 @@ export class Manager {
       challenges: () => this.security.challenges,
       clock,
       log,
-      hangMs: hangTimeout,
+      hangMs: () => this.#config.appliance.hangTimeout,
       heapBytes: threadHeap === 'auto' ? heapFor(this.board.threads) : threadHeap,
       onHopeless,
     })

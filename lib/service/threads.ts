@@ -34,7 +34,7 @@ export interface ThreadsOptions {
   readonly clock: Clock
   readonly log: Logger
   /** Silence after which a thread is ended, ms; 0: never. */
-  readonly hangMs: number
+  readonly hangMs: () => number
   /** Bytes that the heap of each may take. */
   readonly heapBytes: number
   /** Threads die faster than replacing them makes sense. */
@@ -141,6 +141,19 @@ export class Threads {
       why,
       faults: this.#options.board.pulse(thread).faults,
     }))
+  }
+
+  /** Those that can't keep up, and by how much the latest is late, ms. */
+  late(): { readonly threads: readonly number[]; readonly delay: number } {
+    const threads: number[] = []
+    let delay = 0
+    for (const { thread, state } of this.#slots) {
+      const pulse = this.#options.board.pulse(thread)
+      if (state !== 'running' || !pulse.shedding) continue
+      threads.push(thread)
+      delay = Math.max(delay, pulse.delay)
+    }
+    return { threads, delay }
   }
 
   /** Does any thread serve? */
@@ -312,8 +325,9 @@ export class Threads {
 
   /** Ends threads that stand still. It goes on while flows drain. */
   #look(): void {
-    const { board, clock, log, hangMs, onHopeless } = this.#options
+    const { board, clock, log, onHopeless } = this.#options
     const now = clock.now()
+    const hangMs = this.#options.hangMs()
     for (const slot of this.#slots) {
       const { thread, state, since, pulse } = slot
       if (state === 'running') void this.#weigh(slot)

@@ -18,6 +18,8 @@ export interface ProcessSource {
     readonly deaths: Readonly<Record<string, number>>
     readonly faults: number
     readonly serving: boolean
+    /** ms. */
+    readonly delay: number
   }[]
   /** Errors of the control thread that nobody expected. */
   mishaps(): number
@@ -111,6 +113,15 @@ async function processRegistry(source: ProcessSource): Promise<Registry> {
       for (const { thread, serving } of source.threads()) this.set({ thread }, serving ? 1 : 0)
     },
   })
+  new Gauge({
+    name: 'evenkeel_data_thread_delay_seconds',
+    help: 'By how much the event loop of the data thread was late when it last beat.',
+    labelNames: ['thread'],
+    registers,
+    collect() {
+      for (const { thread, delay } of source.threads()) this.set({ thread }, delay / 1000)
+    },
+  })
   new Counter({
     name: 'evenkeel_uncaught_errors_total',
     help: 'Errors that nobody expected, by what they ended: a flow, a data thread, or nothing (in the control thread).',
@@ -127,7 +138,7 @@ async function processRegistry(source: ProcessSource): Promise<Registry> {
   })
   new Gauge({
     name: 'evenkeel_overload',
-    help: '1 while new connections are refused because this runs short, else 0.',
+    help: '1 while what is new is refused because this runs short, else 0.',
     labelNames: ['reason'],
     registers,
     collect() {

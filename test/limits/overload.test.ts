@@ -1,5 +1,6 @@
 /** When descriptors or memory run short new connections are refused, those there are served on, and it ends by itself. */
-import { execFileSync } from 'node:child_process'
+import { execFile, execFileSync } from 'node:child_process'
+import { once } from 'node:events'
 import { existsSync, readdirSync } from 'node:fs'
 import t, { type Test } from 'tap'
 import { run } from '../cli/support.ts'
@@ -8,6 +9,7 @@ import { startBackend, startTcpBackend } from '../support/backend.ts'
 import { type Balancer, startBalancer } from '../support/balancer.ts'
 import { get } from '../support/engine.ts'
 import { eventually } from '../support/eventually.ts'
+import { valuesOf } from '../support/message.ts'
 import type { RawClient } from '../support/raw.ts'
 import { clientFrom, countOf, gaugeOf } from './fixtures/support.ts'
 
@@ -73,8 +75,14 @@ t.test('descriptors', { skip: prlimit ? false : 'needs prlimit and /proc' }, asy
 
 t.test('memory that is short from the start: nobody is let in, and the admin listener answers', async (t) => {
   const balancer = await start(t, { memory: '0.001%' })
-  for (const service of ['http', 'https', 'tcp'])
+  for (const service of ['https', 'tcp'])
     t.equal(await (await clientFrom(t, '127.0.0.1', balancer.port(service))).untilClosed(), 'reset')
+  const told = await clientFrom(t, '127.0.0.1', balancer.port('http'))
+  const { status, fields } = await told.readResponse()
+  t.equal(status, 503, 'who speaks HTTP is told')
+  t.strictSame(valuesOf(fields, 'retry-after'), ['2'])
+  const ready = await balancer.get('/readyz')
+  t.strictSame([ready.status, await ready.text()], [503, 'overloaded: memory\n'])
   t.equal(await gaugeOf(balancer, 'evenkeel_overload', 'memory'), 1)
   t.equal(tellings(balancer, 'memory').length, 1)
   t.match(tellings(balancer, 'memory')[0], /^memory run short: \d+ MiB of \d+ MiB are in use/)
@@ -84,3 +92,77 @@ t.test('with 100% it is never looked at', async (t) => {
   const balancer = await start(t, { memory: '100%', descriptors: '100%' })
   t.equal(await served(await clientFrom(t, '127.0.0.1', balancer.port('http'))), 200)
 })
+
+t.test('connections: above the limit HTTP is told 503, those there are served on, and it ends by itself', async (t) => {
+  const balancer = await start(t, { connections: 10 })
+  const inside: RawClient[] = []
+  for (let i = 0; i < 10; i++) {
+    const client = await clientFrom(t, '127.0.0.1', balancer.port('http'))
+    t.equal(await served(client), 200)
+    inside.push(client)
+  }
+  await eventually('it is told', () => tellings(balancer, 'connections').length === 1)
+  t.equal((await balancer.get('/readyz')).status, 503)
+  const late = await clientFrom(t, '127.0.0.1', balancer.port('http'))
+  t.equal(await served(late), 503)
+  t.equal(await (await clientFrom(t, '127.0.0.1', balancer.port('tcp'))).untilClosed(), 'reset')
+  t.equal(await gaugeOf(balancer, 'evenkeel_overload', 'connections'), 1)
+  for (const client of inside) t.equal(await served(client), 200)
+  for (const client of inside.splice(0, 2)) client.destroy()
+  await eventually('it has recovered', () => tellings(balancer, 'connections').length === 2)
+  t.equal((await balancer.get('/readyz')).status, 200)
+  t.equal(await served(await clientFrom(t, '127.0.0.1', balancer.port('http'))), 200)
+})
+
+const wrk = existsSync('/usr/bin/wrk')
+
+t.test(
+  'a flood of requests is shed fast, and what was under way ends whole',
+  { skip: wrk ? false : 'needs wrk' },
+  async (t) => {
+    const backend = await startBackend(t)
+    backend.onRequest = async (x) => {
+      if (x.request.target !== '/slow') return x.answer('fine')
+      x.connection.write('HTTP/1.1 200 OK\r\nContent-Length: 60\r\n\r\n')
+      for (let i = 0; i < 60; i++) {
+        x.connection.write('x')
+        await new Promise((next) => setTimeout(next, 100))
+      }
+    }
+    const http = { protocol: 'http', listen: ['127.0.0.1:0'], health: { type: 'none' }, backends: [backend.address] }
+    const balancer = await startBalancer(t, {
+      appliance: { threads: 1, overload: { delay: '15ms' } },
+      virtualServices: { http },
+    })
+    const slow = await clientFrom(t, '127.0.0.1', balancer.port('http'))
+    slow.send(get('/slow'))
+    const whole = slow.readResponse({ deadline: 30_000 })
+    const kept = await clientFrom(t, '127.0.0.1', balancer.port('http'))
+    t.equal(await served(kept), 200)
+    const url = `http://127.0.0.1:${balancer.port('http')}/`
+    const flood = execFile('wrk', ['-t1', '-c1500', '-d4s', '--timeout', '10s', url])
+    t.teardown(() => flood.kill())
+    const ended = once(flood, 'exit')
+    await eventually('it is told', () => tellings(balancer, 'delay').length >= 1, 20_000)
+    const waits: number[] = []
+    let readiness = 0
+    while (flood.exitCode === null) {
+      const from = performance.now()
+      const status = await served(kept)
+      if (status === 503) waits.push(performance.now() - from)
+      else t.equal(status, 200)
+      if (readiness !== 503) readiness = (await balancer.get('/readyz')).status
+    }
+    await ended
+    t.ok(waits.length > 0, `${waits.length} requests were shed`)
+    t.ok(Math.max(...waits) < 2000, `the slowest 503 took ${Math.max(...waits).toFixed(1)} ms`)
+    t.comment(`${waits.length} times 503, median ${waits.sort((a, b) => a - b)[waits.length >> 1]?.toFixed(1)} ms`)
+    t.equal(readiness, 503)
+    t.match(tellings(balancer, 'delay')[0], /^data thread 0 can't keep up, \d+ ms late: what is new is refused there$/)
+    const { status, body } = await whole
+    t.strictSame([status, body.length], [200, 60], 'the request under way got its whole answer')
+    await eventually('it has recovered', async () => (await balancer.get('/readyz')).status === 200, 10_000)
+    t.equal(await served(kept), 200)
+    t.ok((await countOf(balancer, 'http', 'overload')) >= waits.length)
+  },
+)

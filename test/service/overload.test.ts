@@ -1,7 +1,7 @@
 /** When memory or descriptors count as short, and what is told of it. */
 import t from 'tap'
-import type { Overload } from '../../lib/board/index.ts'
-import { Board } from '../../lib/board/index.ts'
+import { Board, ThreadCell } from '../../lib/board/index.ts'
+import { Heartbeat } from '../../lib/datapaths/heartbeat.ts'
 import { descriptorMeans, MemoryUse, memoryMeans } from '../../lib/service/means.ts'
 import { isShort, OverloadWatch } from '../../lib/service/overload.ts'
 
@@ -30,22 +30,28 @@ t.test('short above the threshold, and until it is a tenth lower', (t) => {
 function rig() {
   const board = new Board(1)
   const used = { memory: 0, descriptors: 0 }
+  const rest = { connections: 0, late: { threads: [] as number[], delay: 0 } }
   const told: (readonly [level: string, reason: unknown, text: string])[] = []
   let collected = 0
   const say = (level: string) => (about: object, text: string) => {
     told.push([level, (about as { reason: unknown }).reason, text])
   }
-  const means = (what: Overload) => () => ({ used: used[what], most: what === 'memory' ? 1024 ** 3 : 1000 })
+  const means = (what: 'memory' | 'descriptors') => () => ({
+    used: used[what],
+    most: what === 'memory' ? 1024 ** 3 : 1000,
+  })
   const watch = new OverloadWatch({
-    limits: { memory: 0.8, descriptors: 0.9 },
+    limits: { memory: 0.8, descriptors: 0.9, connections: 100, delay: 500 },
     board,
     log: { info: say('info'), warn: say('warn') } as never,
     means: { memory: means('memory'), descriptors: means('descriptors') },
+    connections: () => rest.connections,
+    late: () => rest.late,
     collect: () => {
       collected++
     },
   })
-  return { board, used, told, watch, collected: () => collected }
+  return { board, used, rest, told, watch, collected: () => collected }
 }
 
 t.test('one line for each change, and one word for all threads', async (t) => {
@@ -90,6 +96,72 @@ t.test('either is enough, and both must recover', async (t) => {
   )
 })
 
+t.test('connections: at the limit it is full, until there are a tenth less', async (t) => {
+  const { board, rest, told, watch } = rig()
+  rest.connections = 99
+  watch.glance()
+  t.equal(board.overload, 0)
+  rest.connections = 100
+  for (let i = 0; i < 3; i++) watch.glance()
+  t.equal(board.overload, 4)
+  t.strictSame(watch.short, ['connections'])
+  rest.connections = 91
+  watch.glance()
+  t.equal(board.overload, 4)
+  rest.connections = 90
+  watch.glance()
+  t.equal(board.overload, 0)
+  t.equal(told.length, 2, 'one line for each change')
+  t.equal(told[0]?.[2], 'connections run short: 100 of 100 are in use; new connections are refused until it is 90')
+})
+
+t.test('threads that shed load by themselves are told of, and shut nobody else', async (t) => {
+  const { board, rest, told, watch } = rig()
+  t.equal(board.delayLimit, 500, 'they know the limit')
+  rest.late = { threads: [1], delay: 812 }
+  for (let i = 0; i < 3; i++) watch.glance()
+  t.strictSame(watch.short, ['delay'])
+  t.equal(board.overload, 0)
+  rest.late = { threads: [], delay: 0 }
+  for (let i = 0; i < 3; i++) watch.glance()
+  t.strictSame(watch.short, [])
+  t.strictSame(told, [
+    ['warn', 'delay', "data thread 1 can't keep up, 812 ms late: what is new is refused there"],
+    ['info', 'delay', 'data threads keep up again: new connections and requests are accepted'],
+  ])
+})
+
+t.test('a thread sheds load after three late beats in a row, until it was well for a second', (t) => {
+  const board = new Board(1)
+  board.delayLimit = 500
+  let now = 0
+  const heart = new Heartbeat(
+    new ThreadCell(board, 0),
+    () => board.delayLimit,
+    () => now,
+  )
+  heart.start()
+  t.teardown(() => heart.stop())
+  const beat = (late: number): boolean => {
+    now += 100 + late
+    heart.beat()
+    return heart.shedding
+  }
+  t.strictSame([600, 600, 0, 600, 600, 600].map(beat), [false, false, false, false, false, true])
+  t.equal(board.pulse(0).shedding, true)
+  t.equal(board.pulse(0).delay, 600)
+  for (let i = 0; i < 9; i++) t.ok(beat(0))
+  t.ok(beat(300), 'more than half of the limit')
+  for (let i = 0; i < 9; i++) t.ok(beat(0))
+  t.notOk(beat(0))
+  for (let i = 0; i < 3; i++) beat(600)
+  t.ok(heart.shedding)
+  board.delayLimit = 0
+  for (let i = 0; i < 10; i++) beat(600)
+  t.notOk(heart.shedding, 'switched off')
+  t.end()
+})
+
 t.test('garbage is collected when memory runs short, and again now and then while it does', async (t) => {
   const { used, watch, collected } = rig()
   used.descriptors = 1000
@@ -115,8 +187,10 @@ t.test('a look that is slow is not overtaken by the next', async (t) => {
     })
   }
   const watch = new OverloadWatch({
-    limits: { memory: 0.8, descriptors: 0.9 },
-    board: { setOverload() {} },
+    limits: { memory: 0.8, descriptors: 0.9, connections: 100, delay: 500 },
+    board: { setOverload() {}, delayLimit: 0 },
+    connections: () => 0,
+    late: () => ({ threads: [], delay: 0 }),
     log: { info() {}, warn() {} } as never,
     means: { memory: () => ({ used: 0, most: 1 }), descriptors: slow },
     collect() {},

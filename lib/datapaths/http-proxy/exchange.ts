@@ -132,7 +132,8 @@ export class ProxyExchange extends PlacedFlow implements Responder, BodyOwner, P
   }
 
   start(): void {
-    const { requestLimit, challenges } = this.#engine.context
+    const { requestLimit, challenges, load } = this.#engine.context
+    if (load.shedding) return this.refuse(503, 'overload', 'there is too much to do')
     const proof = challenges.http === null ? null : challengeReply(challenges.http, this.method, this.target)
     if (proof !== null) return this.#give(proof)
     if (requestLimit !== null) {

@@ -31,6 +31,7 @@ export class HttpContext implements ServiceContext {
   readonly hashing: boolean
   readonly wheel: DeadlineWheel
   readonly accessLog: AccessLog
+  readonly load: ServiceContext['load']
   readonly log: Logger
   readonly challenges: Challenges
   readonly sessions: Set<Session>
@@ -66,6 +67,7 @@ export class HttpContext implements ServiceContext {
     this.hashing = context.pools.some(({ hashKey }) => hashKey !== null)
     this.wheel = context.wheel
     this.accessLog = context.accessLog
+    this.load = context.load
     this.log = context.log
     this.challenges = context.challenges
     this.limits = context.view.http

@@ -129,7 +129,8 @@ export class Exchange extends PlacedFlow implements Responder, PackingOwner, Tel
   }
 
   start(): void {
-    const { requestLimit, challenges } = this.#context
+    const { requestLimit, challenges, load } = this.#context
+    if (load.shedding) return this.refuse(503, 'overload', 'there is too much to do')
     const proof = challenges.http === null ? null : challengeReply(challenges.http, this.method, this.target)
     if (proof !== null) return this.#give(proof)
     if (requestLimit !== null) {

@@ -11,12 +11,14 @@ let lingering = 0
 
 const TEXTS = {
   service: { status: 503, detail: 'there are too many connections' },
+  overload: { status: 503, detail: 'there is too much to do' },
   client: { status: 429, detail: 'there are too many connections from this address' },
 } as const
 
 /** Answers 503 or 429 and closes, or resets the connection. */
 export function turnAway(wire: Wire, why: Denial, wheel: DeadlineWheel): void {
-  if (why === 'overload') wire.reset()
+  if (why === 'descriptors')
+    wire.reset() // who is told holds one
   else tellAndClose(wire, { ...TEXTS[why], retryAfter: 2 }, wheel)
 }
 
