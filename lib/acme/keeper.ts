@@ -75,6 +75,11 @@ export class AcmeKeeper {
     this.#account = new Account(this.#server, this.#folder, options)
   }
 
+  /** The folder of its authority. */
+  get path(): string {
+    return this.#folder.path
+  }
+
   /** What the data threads answer at present. */
   get challenges(): ChallengesView {
     if (this.#shown.size === 0) return NO_CHALLENGES

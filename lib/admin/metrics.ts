@@ -21,7 +21,7 @@ export function expositionOf(manager: Manager, reloads: Reloads, version: string
         delay: manager.board.pulse(thread).delay,
       })),
     mishaps: () => manager.mishaps.count,
-    orders: () => manager.security.orders,
+    orders: () => manager.security.orders.counts,
     overload: () => OVERLOADS.map((reason) => [reason, manager.overload.includes(reason)] as const),
     *utilisation() {
       yield ['control', control.read(performance.now())]

@@ -372,7 +372,7 @@ function certificateView(
 ): CertificateView {
   const { names, issuer, keyType, fingerprint256, notAfter } = credentials
   const daysLeft = Math.floor((notAfter - now) / DAY_MS)
-  const acme = acmeView(manager.security.acmeOf(file), now)
+  const acme = acmeView(manager.security.orders.statusOf(file), now)
   return { name, names, issuer, keyType, fingerprint256, notAfter: iso(notAfter), daysLeft, problem, acme }
 }
 
@@ -457,7 +457,7 @@ function problemsOf(service: RunningService, manager: Manager, now: number): str
   else if (failing.length > 0) problems.push(`${failing.map(({ name }) => name).join(', ')} fail their probes`)
   for (const { name, file, credentials, problem } of certificates?.certificates ?? []) {
     const { notAfter, names } = credentials
-    const acme = manager.security.acmeOf(file)
+    const acme = manager.security.orders.statusOf(file)
     const why = acme === null || acme.error === '' ? '' : `: ${acme.error}`
     if (acme?.temporary === true) problems.push(`the certificate for ${names.join(', ')} is a temporary one${why}`)
     else if (why !== '') problems.push(`the certificate for ${names.join(', ')} can't be renewed${why}`)

@@ -27,7 +27,6 @@ export function needsRestart(before: Config, after: Config): string[] {
     ['appliance.affinity', before.appliance.affinity, after.appliance.affinity],
     ['appliance.threadHeap', before.appliance.threadHeap, after.appliance.threadHeap],
     ['appliance.tickets', before.appliance.tickets, after.appliance.tickets],
-    ['appliance.acme', before.appliance.acme, after.appliance.acme],
     ['admin.listen', before.admin.listen, after.admin.listen],
     ['accessLog', before.accessLog, after.accessLog],
   ]

@@ -89,12 +89,14 @@ export class Change {
     return blueprints
   }
 
-  /** Services whose configuration differs, or the files that it names for connections to backends. */
+  /** Services whose configuration differs, or the files that it names for connections to backends, or those of ordered certificates. */
   async #touched(): Promise<Set<string>> {
     const { added, changed } = diffServices(this.#before, this.#after)
     const touched = new Set([...added, ...changed])
+    const { orders } = this.#manager.security
     for (const [name, config] of Object.entries(this.#after.virtualServices))
-      if (!touched.has(name) && (await this.#hasOtherTrust(name, config))) touched.add(name)
+      if (!touched.has(name) && (orders.moves(config.tls) || (await this.#hasOtherTrust(name, config))))
+        touched.add(name)
     return touched
   }
 

@@ -71,14 +71,14 @@ export class Manager {
 
   constructor(options: ManagerOptions) {
     const { config, clock, log, stateFolder } = options
-    const { threads, affinity, stateFile, tickets, acme, overload } = config.appliance
+    const { threads, affinity, stateFile, tickets, overload } = config.appliance
     this.#options = options
     this.#config = config
     const count = threads === 'auto' ? Math.min(availableParallelism(), 32) : threads
     this.board = new Board(count, undefined, newBindings(affinity.maxEntries))
     const folder = join(stateFolder, 'ocsp')
     const { turns } = this
-    this.security = new Security({ tickets, acme, folder, clock, log, threads: () => this.#threads, turns })
+    this.security = new Security({ tickets, folder, clock, log, threads: () => this.#threads, turns })
     this.departures = new Departures(clock, log, this.turns)
     this.draughtsman = new Draughtsman({
       board: this.board,
@@ -145,6 +145,8 @@ export class Manager {
   async start(): Promise<void> {
     const { config, clock, log, onHopeless } = this.#options
     await this.security.load()
+    await this.security.orders.prepare(config)
+    this.security.orders.commit()
     this.#recalled = await this.#memory.recall(new Set(Object.keys(config.virtualServices)), entriesOf(config))
     for (const blueprint of await this.#draw(config))
       this.services.set(blueprint.name, this.draughtsman.establish(blueprint, null))
@@ -161,7 +163,7 @@ export class Manager {
         [...this.services.values()].map(({ name, view }) => ({ ...view, tls: this.security.viewOf(name) })),
       gates: () => operator.gates(),
       tickets: () => this.security.tickets,
-      challenges: () => this.security.challenges,
+      challenges: () => this.security.orders.challenges,
       clock,
       log,
       hangMs: () => this.#config.appliance.hangTimeout,
@@ -208,10 +210,13 @@ export class Manager {
   apply(config: Config): Promise<void> {
     return this.turns.alone(async () => {
       this.#changing = true
+      const { orders } = this.security
       try {
+        await orders.prepare(config)
         await new Change(this, this.#config, config).run()
       } finally {
         this.#changing = false
+        orders.discard()
       }
       void this.#memory.save()
     })
@@ -220,6 +225,7 @@ export class Manager {
   /** Said by a change when it is sure to come about: from here on this is the configuration. */
   adopt(config: Config): void {
     this.#config = config
+    this.security.orders.commit()
     this.operator.drainTimeoutMs = config.appliance.drain.timeout
     this.#overload.limits = config.appliance.overload
   }

@@ -1,7 +1,6 @@
 /** The TLS of all services on the control thread: loads certificates, watches their files, and tells the data threads. */
 import { isDeepStrictEqual } from 'node:util'
-import { AcmeKeeper, type AcmeStatus, type Wanted } from '../acme/index.ts'
-import type { AcmeConfig, Config, ServiceConfig } from '../config/index.ts'
+import type { Config, ServiceConfig } from '../config/index.ts'
 import { BalancerError, type Clock, type Logger, messageOf } from '../core/index.ts'
 import {
   type BackendTlsOptions,
@@ -14,27 +13,22 @@ import {
   Followed,
   loadBackendTls,
   loadClientAuth,
-  NO_CHALLENGES,
   protocolOf,
-  readAuthorities,
   SecretKeeper,
   Stapler,
   type TicketSecrets,
   type TlsView,
 } from '../tls/index.ts'
+import { Orders } from './orders.ts'
 import type { Threads } from './threads.ts'
 import type { Turns } from './turns.ts'
 
 type TlsConfig = NonNullable<ServiceConfig['tls']>
 
-const AGENT = 'evenkeel ACME' // RFC 8555 §6.1 wants one
-const NO_ORDERS: AcmeKeeper['counts'] = { issued: 0, failed: 0 }
 const LOOK_MS = 600 // a change is seen at one look and read at the next: taken up within 2 s
 
 export interface SecurityOptions {
   readonly tickets: Config['appliance']['tickets']
-  /** undefined: no certificate is ordered. */
-  readonly acme: AcmeConfig | undefined
   /** Where OCSP answers are kept. */
   readonly folder: string
   readonly clock: Clock
@@ -53,6 +47,7 @@ export interface SecureService {
 }
 
 export class Security {
+  readonly orders: Orders
   readonly #options: SecurityOptions
   readonly #services = new Map<string, SecureService>()
   readonly #secrets: SecretKeeper
@@ -60,8 +55,6 @@ export class Security {
   #timer: NodeJS.Timeout | null = null
   #stopped = false
   readonly #stapler: Stapler
-  /** null: no certificate is ordered. */
-  #acme: AcmeKeeper | null = null
   /** There are other OCSP answers than the threads have. */
   #stapled = false
 
@@ -72,41 +65,16 @@ export class Security {
       this.#stapled = true
     }
     this.#stapler = new Stapler({ folder: options.folder, clock, log: options.log, onChange })
+    const show = async (view: ChallengesView): Promise<void> => {
+      await options.threads()?.ask({ type: 'challenges', view })
+    }
+    this.orders = new Orders({ clock, log: options.log, show })
     this.#secrets = new SecretKeeper({ file: tickets.file ?? null, rotateMs: tickets.rotate, clock })
   }
 
   /** @throws BalancerError TLS_CERTIFICATE for a file with ticket keys that can't be used */
   async load(): Promise<void> {
     await this.#secrets.load()
-    const { acme, clock, log, threads } = this.#options
-    if (acme === undefined) return
-    this.#acme = new AcmeKeeper({
-      directory: acme.directory,
-      ca: acme.ca === undefined ? undefined : await readAuthorities(acme.ca),
-      challenge: acme.challenge,
-      email: acme.email,
-      eab: acme.eab,
-      folder: acme.folder,
-      agent: AGENT,
-      clock,
-      log,
-      show: async (view) => void (await threads()?.ask({ type: 'challenges', view })),
-    })
-  }
-
-  /** What authorities are answered at present. */
-  get challenges(): ChallengesView {
-    return this.#acme?.challenges ?? NO_CHALLENGES
-  }
-
-  /** How a certificate that was ordered is doing; null: it was not. */
-  acmeOf(file: string): AcmeStatus | null {
-    return this.#acme?.statusOf(file) ?? null
-  }
-
-  /** Orders since the start. */
-  get orders(): AcmeKeeper['counts'] {
-    return this.#acme?.counts ?? NO_ORDERS
   }
 
   get tickets(): TicketSecrets {
@@ -120,7 +88,7 @@ export class Security {
    */
   async prepare(name: string, config: TlsConfig): Promise<SecureService> {
     const known = this.#services.get(name)
-    if (known !== undefined && isDeepStrictEqual(known.config, config)) return known
+    if (known !== undefined && isDeepStrictEqual(known.config, config) && !this.orders.moves(config)) return known
     const certificates = await namingService(name, this.#store(config))
     const client = await namingService(
       name,
@@ -139,11 +107,7 @@ export class Security {
 
   async #store({ certificates }: TlsConfig): Promise<CertificateStore> {
     const files: CertificateFiles[] = []
-    for (const each of certificates) {
-      const wanted = wantedOf(each)
-      // The configuration is checked: who orders has an authority.
-      files.push(wanted === null || this.#acme === null ? each : { cert: await this.#acme.ensure(wanted) })
-    }
+    for (const each of certificates) files.push(await this.orders.filesOf(each))
     return CertificateStore.load(files)
   }
 
@@ -167,13 +131,13 @@ export class Security {
   stop(): void {
     this.#stopped = true
     this.#stapler.stop()
-    this.#acme?.stop()
+    this.orders.stop()
     if (this.#timer !== null) clearTimeout(this.#timer)
   }
 
   async #look(): Promise<void> {
     await this.#lookAtSecrets()
-    this.#acme?.look(this.#wanted())
+    this.orders.look([...this.#services.values()].map(({ config }) => config))
     const stapled = this.#stapled
     this.#stapled = false
     for (const [name, service] of [...this.#services]) {
@@ -198,14 +162,6 @@ export class Security {
     }
   }
 
-  *#wanted(): Generator<Wanted> {
-    for (const { config } of this.#services.values())
-      for (const each of config.certificates) {
-        const wanted = wantedOf(each)
-        if (wanted !== null) yield wanted
-      }
-  }
-
   /** Every thread accepts the new secret before any makes tickets with it. */
   async #lookAtSecrets(): Promise<void> {
     const { log, threads } = this.#options
@@ -220,10 +176,6 @@ export class Security {
     }
   }
 }
-
-/** null: it is in files. */
-const wantedOf = ({ acme: names, keyType = 'ec' }: TlsConfig['certificates'][number]): Wanted | null =>
-  names === undefined ? null : { names, keyType }
 
 function viewOf(
   scope: string,

@@ -147,6 +147,57 @@ t.test(
   },
 )
 
+t.test('a reload brings an authority, names, and takes them away', { skip: noPebble }, async (t) => {
+  const pebble = await startPebble(t)
+  const backend = await startBackend(t)
+  const backends = [`127.0.0.1:${backend.port}`]
+  const [one, two] = [aName(), aName()]
+  const web = { listen: [`127.0.0.1:${pebble.httpPort}`], protocol: 'http', backends }
+  const acme = { acceptTerms: true, directory: pebble.directory, ca: pebble.ca }
+  const shop = (names: string[]) => ({
+    listen: [`127.0.0.1:${pebble.tlsPort}`],
+    protocol: 'https',
+    backends,
+    tls: { certificates: [{ acme: names }] },
+  })
+  const balancer = await startBalancer(t, { appliance: { threads: 2 }, virtualServices: { web } })
+  const reload = async (config: object): Promise<unknown> => {
+    await balancer.rewrite(config)
+    const { stdout } = await run(t, ['reload', '--json', '--admin', balancer.admin])
+    return JSON.parse(stdout)
+  }
+  const names = async (): Promise<string> => {
+    const socket = await handshake(pebble.tlsPort, { servername: one, rejectUnauthorized: false })
+    const { issuer = '', subjectAltName = '' } = socket.getPeerX509Certificate() ?? {}
+    socket.destroy()
+    return `${issuer} ${subjectAltName}`
+  }
+  const until = (wanted: RegExp): Promise<unknown> =>
+    eventually('the certificate', async () => wanted.exec(await names()) ?? undefined, 15_000)
+  const first = { appliance: { threads: 2, acme }, virtualServices: { web, shop: shop([one]) } }
+  t.match(await reload(first), { result: 'applied', changes: { added: ['shop'] } })
+  t.match(await names(), 'CN=evenkeel temporary')
+  await until(/Pebble/)
+  const more = {
+    appliance: { threads: 2, acme: { ...acme, challenge: 'tls-alpn-01' } },
+    virtualServices: { web, shop: shop([one, two]) },
+  }
+  t.match(await reload(more), { result: 'applied', changes: { changed: ['shop'] } })
+  t.match(await names(), /Pebble/, 'the one before stands in')
+  await until(new RegExp(`Pebble.*${two}`))
+  t.match(await balancer.metrics(), /^evenkeel_acme_orders_total\{result="issued"\} 2$/m)
+  const broken = { ...more, appliance: { threads: 2, acme: { ...acme, ca: 'nowhere.pem' } } }
+  t.match(await reload(broken), { result: 'failed', sentence: /nowhere\.pem does not exist/ })
+  const elsewhere = { ...more, appliance: { threads: 2, acme: { ...acme, folder: 'other' } } }
+  t.match(await reload(elsewhere), { result: 'applied' })
+  t.match(await names(), 'CN=evenkeel temporary')
+  await until(new RegExp(`Pebble.*${two}`))
+  t.match(await reload({ appliance: { threads: 2 }, virtualServices: { web } }), {
+    result: 'applied',
+    changes: { removed: ['shop'] },
+  })
+})
+
 t.test('without an authority the balancer serves with a temporary certificate, and says why', async (t) => {
   const port = await refusedPort()
   const backend = await startBackend(t)
