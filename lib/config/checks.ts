@@ -242,6 +242,7 @@ export function warn(root: Tree): Finding[] {
     if (protocol !== 'http' && protocol !== 'https') {
       idle(['http'], `has no effect with protocol ${protocol}`)
       idle(['filters'], `has no effect with protocol ${protocol}`)
+      idle(['backendProtocol'], `has no effect with protocol ${protocol}`)
       for (const key of ['requestsPerClient', 'bodyRate', 'pipelined'])
         idle(['limits', key], `has no effect with protocol ${protocol}`)
     }
@@ -249,6 +250,8 @@ export function warn(root: Tree): Finding[] {
       idle(['http', 'http2'], 'has no effect with engine http-proxy')
     else if (protocol === 'https') idle(['http', 'http2', 'cleartext'], 'has no effect with protocol https')
     else if (protocol === 'http') idle(['http', 'http2', 'enabled'], 'has no effect with protocol http')
+    if (!poolsOf(service).some(([pool]) => ['h2', 'h2c'].includes(textOf(child(pool, 'backendProtocol')) ?? '')))
+      idle(['http', 'backendHttp2'], 'has no effect while no backendProtocol is h2 or h2c')
     const routed = new Set(itemsOf(child(service, 'routes')).map((route) => textOf(child(route, 'pool'))))
     const pools = child(service, 'pools')
     if (pools?.kind === 'map')

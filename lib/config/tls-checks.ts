@@ -113,11 +113,10 @@ export function checkBackendTls(pool: Tree, service: Tree): Found[] {
 export function checkBackendProtocol(pool: Tree, service: Tree): Found[] {
   const protocol = child(pool, 'backendProtocol')
   const spoken = textOf(protocol) ?? 'http1'
-  if (protocol === undefined || !['h2', 'h2c'].includes(spoken)) return []
+  const http = (textOf(child(service, 'protocol')) ?? 'http').startsWith('http')
+  if (protocol === undefined || !http || !['h2', 'h2c'].includes(spoken)) return []
   const found = (message: string): Found => ({ at: protocol.at, path: ['backendProtocol'], message })
   const problems: Found[] = []
-  if (!(textOf(child(service, 'protocol')) ?? 'http').startsWith('http'))
-    problems.push(found('needs protocol http or https'))
   if (textOf(child(child(service, 'http'), 'engine')) === 'http-proxy')
     problems.push(found('needs http.engine native; http-proxy speaks HTTP/1.1 to backends'))
   const tls = child(pool, 'backendTls')

@@ -78,6 +78,13 @@ for (const name of ['main', 'secure'])
     for (const backend of ['first', 'second']) t.equal(answers.filter(({ answer }) => answer === backend).length, 50)
   })
 
+t.test('the status behind an answer with content stands in the access log too', async (t) => {
+  const line = await eventually('the line', async () =>
+    (await balancer.accessLog()).find((l) => l['service'] === 'main' && l['grpcStatus'] !== undefined),
+  )
+  t.match(line, { grpcStatus: 0, status: 200 })
+})
+
 t.test('an upload of many messages arrives whole', async (t) => {
   const outcome = new Promise<Outcome>((resolve) => {
     const call = client.upload(new Metadata(), (error, answer) =>

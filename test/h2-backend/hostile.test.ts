@@ -182,7 +182,7 @@ t.test('what a backend says late of a stream that was cancelled harms nobody', a
   const { peer, id } = await server.next()
   abort.abort()
   t.equal(await gone, 'gone')
-  await peer.next(({ type, stream }) => type === TYPE.reset && stream === id)
+  await peer.next(({ type, stream }) => type === TYPE.reset && stream === id, 700)
   peer.send(answer(id, ok, BEGUN), data(id, 'not yours'), reset(id, 0))
   await served(t)
 })
@@ -219,6 +219,21 @@ t.test('a backend that says nothing in the beginning is given up in time', async
   const response = await fetch(`http://127.0.0.1:${balancer.port('main')}`)
   t.equal(response.status, 504)
   t.ok(performance.now() - begun < 2000)
+})
+
+t.test('a backend that fell silent gets no more requests on that connection until it says something', async (t) => {
+  const silent = await startFrames(t)
+  const balancer = await startBalancer(t, { virtualServices: { main: service({ backends: [silent.address] }) } })
+  const url = `http://127.0.0.1:${balancer.port('main')}`
+  const first = fetch(url, { method: 'POST', signal: AbortSignal.timeout(1500) }).catch(() => 'given up')
+  const one = await silent.next()
+  t.equal(await first, 'given up')
+  await one.peer.next(({ type }) => type === TYPE.reset)
+  const second = fetch(url).then((response) => response.status)
+  const two = await silent.next()
+  t.not(two.peer, one.peer, 'over another connection')
+  two.peer.send(answer(two.id, ok))
+  t.equal(await second, 200)
 })
 
 t.test('the body of a request goes as fast as the windows of the backend allow', async (t) => {

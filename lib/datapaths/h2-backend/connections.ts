@@ -8,6 +8,7 @@ import { BackendSession, type SessionMeans, type SessionOwner } from './session.
 import { BackendStream } from './stream.ts'
 
 const NO_ALPN = 'ERR_SSL_TLSV1_ALERT_NO_APPLICATION_PROTOCOL'
+const LEAST_MS = 100 // for the greeting of a backend whose handshake took nearly all the time
 const TELL_MS = 60_000 // what is wrong with every connection is told once in that time
 
 /** A request that waits for a connection. */
@@ -109,6 +110,7 @@ export class H2Connections extends ConnectionCache implements SessionOwner {
 
   #connect(): SharedDial {
     const { wheel, greetingMs } = this.#means
+    const begun = wheel.now
     const backend = this.#backend
     const dialling = new Dial(backend, wheel, greetingMs, (wire, code) => {
       if (!this.#dials.has(dial)) wire?.destroy()
@@ -118,7 +120,11 @@ export class H2Connections extends ConnectionCache implements SessionOwner {
         this.#report('it does not agree on h2 in the TLS handshake (ALPN)')
         if (wire !== null) backend.cell.connectFailure()
         this.#failed(dial, 'EPROTO')
-      } else this.#dials.set(dial, new BackendSession(wire, this.#means, backend.security !== null, this))
+      } else {
+        const left = Math.max(LEAST_MS, greetingMs - (wheel.now - begun))
+        const means = { ...this.#means, greetingMs: left }
+        this.#dials.set(dial, new BackendSession(wire, means, backend.security !== null, this))
+      }
     })
     const dial: SharedDial = { waiters: new Set(), cancel: () => dialling.cancel() }
     this.#dials.set(dial, null)

@@ -50,6 +50,7 @@ export class BackendStream implements Wire, Incoming, SenderOwner, DeadlineOwner
   /** Its request goes out: answers its number. */
   enter(): number {
     this.id = this.#session.enter(this)
+    this.#request.window = this.#session.peer.initialWindow // which may have changed since it was opened
     return this.id
   }
 
@@ -250,11 +251,10 @@ export class BackendStream implements Wire, Incoming, SenderOwner, DeadlineOwner
 
   /** Its exchange is over. What the backend still has to say is the end of a whole answer, or unwanted. */
   destroy(): void {
-    const unanswered = this.sink !== idleSink && !this.#answered
     this.sink = idleSink
     if (this.closed) return
-    if (!this.#request.ended || !this.#answer.complete) {
-      if (unanswered) this.#session.onSilence(this.#openedAt)
+    if (!this.#request.ended || !this.#answered || !this.#answer.complete) {
+      if (!this.#answered) this.#session.onSilence(this.#openedAt)
       return this.abort(CANCEL)
     }
     if (this.remoteEnded) return this.#close()
