@@ -1,0 +1,107 @@
+/**
+ * Clients against a balancer while backends, network, disk, operators and the balancer's own threads fail, by a schedule
+ * that a seed repeats: `npm run chaos -- [--seed N] [--seconds N]`.
+ */
+import { writeFileSync } from 'node:fs'
+import { parseArgs } from 'node:util'
+import { type Report, run } from './chaos/campaign.ts'
+import { SCENES, type Scene } from './chaos/scenes.ts'
+
+const USAGE = `usage: node bench/chaos.ts [options]
+  --seed N          what is drawn: the same seed gives the same schedule (a random one)
+  --seconds N       how long faults go on
+  --only NAME       what happens: ${Object.keys(SCENES).join(', ')} (mixed)
+  --soak            the same as --only soak
+  --schedule        print the schedule and end
+  --json FILE       write the report
+`
+
+const print = (line: string): void => void process.stderr.write(`${line}\n`)
+
+/** A command line that can't be understood. */
+class UsageError extends Error {}
+
+interface Options {
+  readonly seed: number
+  readonly seconds: number
+  readonly scene: Scene
+  readonly schedule: boolean
+  readonly json: string | undefined
+}
+
+function parseOptions(args: string[]): Options {
+  const string = { type: 'string' } as const
+  const flag = { type: 'boolean' } as const
+  const known = { seed: string, seconds: string, only: string, soak: flag, schedule: flag, json: string }
+  try {
+    const { values } = parseArgs({ args, options: known })
+    const count = (name: 'seed' | 'seconds', fallback: number): number => {
+      const value = Number(values[name] ?? fallback)
+      if (Number.isInteger(value) && value > 0) return value
+      throw new Error(`--${name} ${values[name]}: expected a whole number from 1`)
+    }
+    const name = values.soak === true ? 'soak' : (values.only ?? 'mixed')
+    const scene = Object.hasOwn(SCENES, name) ? SCENES[name] : undefined
+    if (scene === undefined) throw new Error(`--only ${name}: no such scene`)
+    const seed = count('seed', 1 + Math.floor(Math.random() * 999_999))
+    return {
+      seed,
+      scene,
+      seconds: count('seconds', scene.seconds),
+      schedule: values.schedule === true,
+      json: values.json,
+    }
+  } catch (error) {
+    throw new UsageError(error instanceof Error ? error.message : String(error))
+  }
+}
+
+function render({ flows, blows, repeated, left, problems, seconds }: Report): string {
+  const lines = ['| flow | sent | whole | ended otherwise, with a reason |', '| --- | ---: | ---: | --- |']
+  for (const [flow, { sent, whole, excused }] of Object.entries(flows).sort(([a], [b]) => (a < b ? -1 : 1))) {
+    const others = Object.entries(excused).map(([outcome, n]) => `${outcome} ${n}`)
+    lines.push(`| ${flow} | ${sent} | ${whole} | ${others.join(', ')} |`)
+  }
+  const done = Object.entries(blows).map(([kind, n]) => `${kind} ${n}`)
+  lines.push('', `${seconds.toFixed(0)} s; faults: ${done.join(', ')}; safe requests executed again: ${repeated}`)
+  for (const line of left) lines.push(`left out: ${line}`)
+  for (const line of problems) lines.push(`BROKEN: ${line}`)
+  return `${lines.join('\n')}\n`
+}
+
+async function main(args: string[]): Promise<number> {
+  const interrupt = new AbortController()
+  try {
+    if (args.includes('--help')) {
+      process.stdout.write(USAGE)
+      return 0
+    }
+    const { seed, seconds, scene, schedule, json } = parseOptions(args)
+    const campaign = scene.campaign(seed, seconds)
+    print(`seed ${seed}`)
+    if (schedule) {
+      for (const { at, kind, target, lasts } of campaign.blows)
+        process.stdout.write(`${at} ${kind} ${target} ${lasts}\n`)
+      return 0
+    }
+    for (const name of ['SIGINT', 'SIGTERM'] as const) process.on(name, () => interrupt.abort())
+    const report = await run({ ...campaign, seed, seconds, note: print, keep: true }, interrupt.signal)
+    if (json !== undefined) writeFileSync(json, `${JSON.stringify(report, null, 2)}\n`)
+    process.stdout.write(render(report))
+    if (report.problems.length === 0) return 0
+    print(
+      `${report.problems.length} problems; to see them again: npm run chaos -- --only ${scene.name} --seed ${seed} --seconds ${seconds}`,
+    )
+    return 1
+  } catch (error) {
+    if (interrupt.signal.aborted) return 130
+    if (error instanceof UsageError) {
+      print(`${error.message}\n${USAGE}`)
+      return 2
+    }
+    for (let cause: unknown = error; cause instanceof Error; cause = cause.cause) print(cause.stack ?? cause.message)
+    return 1
+  }
+}
+
+process.exitCode = await main(process.argv.slice(2))

@@ -1,0 +1,205 @@
+/** Runs clients against a balancer while a schedule of faults goes on, and tells what nothing explains. */
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import { messageOf } from '../../lib/core/index.ts'
+import { eventually } from '../../test/support/eventually.ts'
+import { sumOf } from '../siege/target.ts'
+import type { ClientOptions } from './client-process.ts'
+import { deedOf } from './deeds.ts'
+import { Hand } from './hand.ts'
+import { Journal } from './journal.ts'
+import type { Tally, Verdict } from './ledger.ts'
+import type { Blow } from './schedule.ts'
+import { Stage } from './stage.ts'
+
+const REST_MS = 20_000 // until all is as before, once the clients have gone
+const CLIENTS_MS = 30_000 // until the last of them has seen the end of what it had begun
+const VERDICT_MS = 60_000
+const MOST_MORE_DESCRIPTORS = 8 // of idle connections to backends, which come and go
+
+export type Mix = Pick<ClientOptions, 'rate' | 'clients'>
+
+export interface Campaign {
+  readonly seed: number
+  readonly seconds: number
+  readonly blows: readonly Blow[]
+  readonly backends: readonly string[]
+  /** One process of clients each. */
+  readonly mixes: readonly Mix[]
+  readonly note: (line: string) => void
+  /** Keeps the journals, and says where, if something was wrong. */
+  readonly keep: boolean
+}
+
+export interface Report {
+  /** Sentences about what must not be. */
+  readonly problems: readonly string[]
+  readonly flows: Readonly<Record<string, Tally>>
+  readonly repeated: number
+  /** Faults that were done, by kind. */
+  readonly blows: Readonly<Record<string, number>>
+  /** Kinds that could not be done here, and why. */
+  readonly left: readonly string[]
+  readonly seconds: number
+}
+
+export async function run(campaign: Campaign, signal: AbortSignal): Promise<Report> {
+  const folder = mkdtempSync(join(tmpdir(), 'evenkeel-chaos-'))
+  const { note } = campaign
+  let bad = true
+  try {
+    const stage = await Stage.start({ folder, backends: campaign.backends })
+    try {
+      const report = await new Run(campaign, stage, signal).go()
+      bad = report.problems.length > 0
+      return report
+    } finally {
+      await stage.close()
+    }
+  } finally {
+    if (bad && campaign.keep) note(`the journals are in ${folder}`)
+    else rmSync(folder, { recursive: true, force: true })
+  }
+}
+
+class Run {
+  readonly #campaign: Campaign
+  readonly #stage: Stage
+  readonly #signal: AbortSignal
+  readonly #journal: Journal
+  readonly #problems: string[] = []
+  readonly #done: Record<string, number> = {}
+  readonly #left = new Set<string>()
+  readonly #hands: Hand[] = []
+
+  constructor(campaign: Campaign, stage: Stage, signal: AbortSignal) {
+    this.#campaign = campaign
+    this.#stage = stage
+    this.#signal = signal
+    this.#journal = new Journal(join(stage.journals, 'faults'))
+  }
+
+  async go(): Promise<Report> {
+    try {
+      const recorder = await Hand.start('the recorder', './recorder-process.ts', [this.#stage.journals])
+      this.#hands.push(recorder)
+      const before = this.#descriptors()
+      const begun = performance.now()
+      const clients = await this.#startClients()
+      await Promise.all(this.#campaign.blows.map((blow) => this.#strike(blow, begun)))
+      await this.#until(begun + this.#campaign.seconds * 1000)
+      for (const each of clients) each.tell({ over: true })
+      for (const each of clients) await this.#expect(() => each.exited(CLIENTS_MS))
+      const seconds = (performance.now() - begun) / 1000
+      await this.#afterwards(before)
+      const verdict = await recorder.ask<Verdict>({ verdict: true }, VERDICT_MS)
+      const more = verdict.violationCount - verdict.violations.length
+      const rest = more > 0 ? [`and ${more} more`] : []
+      return {
+        problems: [...this.#problems, ...verdict.violations, ...rest],
+        flows: verdict.flows,
+        repeated: verdict.repeated,
+        blows: this.#done,
+        left: [...this.#left],
+        seconds,
+      }
+    } finally {
+      for (const hand of this.#hands) await hand.kill()
+      this.#journal.close()
+    }
+  }
+
+  async #startClients(): Promise<Hand[]> {
+    const { mixes, seed } = this.#campaign
+    const { journals, ports, ca } = this.#stage
+    const clients: Hand[] = []
+    for (const [i, mix] of mixes.entries()) {
+      const letter = String.fromCharCode('a'.charCodeAt(0) + i)
+      const options: ClientOptions = {
+        ...{ letter, ports, ca, ...mix },
+        seed: seed + 1000 * (i + 1),
+        journal: join(journals, `clients-${letter}`),
+      }
+      clients.push(await Hand.start(`the clients ${letter}`, './client-process.ts', [JSON.stringify(options)]))
+    }
+    this.#hands.push(...clients)
+    return clients
+  }
+
+  /** What must hold; a failure is a problem and not the end. */
+  async #expect(work: () => Promise<unknown> | unknown): Promise<void> {
+    try {
+      await work()
+    } catch (error) {
+      if (this.#signal.aborted) throw error
+      this.#problem(messageOf(error))
+    }
+  }
+
+  #problem(sentence: string): void {
+    this.#problems.push(sentence)
+    this.#campaign.note(`problem: ${sentence}`)
+  }
+
+  async #until(at: number): Promise<void> {
+    const wait = at - performance.now()
+    if (wait > 0) await delay(wait, undefined, { signal: this.#signal })
+  }
+
+  async #strike(blow: Blow, begun: number): Promise<void> {
+    const { n, at, kind, target, lasts } = blow
+    await this.#until(begun + at)
+    const { missing } = this.#stage.disk
+    if (kind === 'disk-full' && missing !== null) return void this.#left.add(`${kind}: ${missing}`)
+    const deed = deedOf(kind)
+    const seconds = (ms: number) => (ms / 1000).toFixed(2)
+    this.#campaign.note(`${seconds(at)} s: ${kind} of ${target}${lasts > 0 ? ` for ${seconds(lasts)} s` : ''}`)
+    this.#done[kind] = (this.#done[kind] ?? 0) + 1
+    this.#journal.write('begin', n, kind, target)
+    await this.#expect(async () => {
+      try {
+        await deed.begin(this.#stage, blow)
+        await delay(lasts, undefined, { signal: this.#signal })
+      } finally {
+        await deed.end(this.#stage, blow)
+      }
+    })
+    this.#journal.write('end', n)
+  }
+
+  #descriptors(): number {
+    return readdirSync(`/proc/${this.#stage.balancer.pid}/fd`).length
+  }
+
+  /** The balancer comes to rest, is as it was, and ends in order. */
+  async #afterwards(before: number): Promise<void> {
+    const stage = this.#stage
+    await this.#expect(() => stage.allUp(REST_MS))
+    const active = ['evenkeel_client_connections_active', 'evenkeel_backend_active']
+    for (const family of active) {
+      await this.#expect(() =>
+        eventually(
+          `${family} is 0 when no client is left`,
+          async () => sumOf(await stage.balancer.metrics(), family) === 0,
+          REST_MS,
+        ),
+      )
+    }
+    await this.#expect(async () => {
+      const most = before + MOST_MORE_DESCRIPTORS
+      await eventually(`from ${before} descriptors back to at most ${most}`, () => this.#descriptors() <= most, REST_MS)
+    })
+    await this.#expect(async () => {
+      const died = sumOf(await stage.balancer.metrics(), 'evenkeel_data_thread_restarts_total')
+      if (died !== stage.ended) throw new Error(`${died} data threads ended, ${stage.ended} of them on purpose`)
+    })
+    const { balancer } = stage
+    await this.#expect(async () => {
+      const { code, signal } = await stage.stopBalancer('SIGTERM')
+      if (code !== 0)
+        throw new Error(`at the end the balancer ended with ${signal ?? code}:\n${balancer.stderr().slice(-2000)}`)
+    })
+  }
+}

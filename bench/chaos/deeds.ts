@@ -1,0 +1,98 @@
+/** How each fault of the plan is brought about and taken back. */
+import { MISBEHAVIOUR_NAMES } from './misbehaviour.ts'
+import type { Kind, RelayKind } from './plan.ts'
+import type { Spoiling } from './relay.ts'
+import type { Blow } from './schedule.ts'
+import type { Stage } from './stage.ts'
+
+export interface Deed {
+  begin(stage: Stage, blow: Blow): Promise<void> | void
+  end(stage: Stage, blow: Blow): Promise<void> | void
+}
+
+const nothing = (): void => undefined
+const MOST_BYTES = 20_000 // of an answer or more of them, before a relay cuts it
+
+const SPOILINGS: Record<RelayKind, (salt: number) => Spoiling> = {
+  'relay-delay': (salt) => ({ mode: 'delay', ms: 20 + (salt % 200) }),
+  'relay-trickle': (salt) => ({ mode: 'trickle', bytes: 1000 + (salt % 5000) }),
+  'relay-reset': (salt) => ({ mode: 'reset', after: salt % MOST_BYTES }),
+  'relay-half-close': (salt) => ({ mode: 'half-close', after: salt % MOST_BYTES }),
+  'relay-truncate': (salt) => ({ mode: 'truncate', after: salt % MOST_BYTES }),
+  'relay-black-hole': () => ({ mode: 'black-hole' }),
+}
+
+const spoil = (kind: RelayKind): Deed => ({
+  begin: (stage, { target, salt }) => stage.spoil(target, SPOILINGS[kind](salt)),
+  end: (stage, { target }) => stage.spoil(target, { mode: 'pass' }),
+})
+
+async function endThread(stage: Stage, { target }: Blow): Promise<void> {
+  await stage.order(`/threads/${target.slice(1)}/restart`)
+  stage.ended++
+}
+
+const misbehaviours = Object.fromEntries(
+  MISBEHAVIOUR_NAMES.map((name): [string, Deed] => [
+    name,
+    {
+      begin: (stage, { target }) => stage.misbehave(target, name),
+      end: (stage, { target }) => stage.misbehave(target, null),
+    },
+  ]),
+)
+
+const DEEDS: Readonly<Record<string, Deed>> = {
+  ...misbehaviours,
+  ...Object.fromEntries((Object.keys(SPOILINGS) as RelayKind[]).map((kind) => [kind, spoil(kind)])),
+  'backend-kill': {
+    begin: (stage, { target }) => stage.kill(target),
+    end: (stage, { target }) => stage.revive(target),
+  },
+  'backend-stop': {
+    begin: (stage, { target }) => stage.signal(target, 'SIGSTOP'),
+    end: (stage, { target }) => stage.signal(target, 'SIGCONT'),
+  },
+  'verb-weight': {
+    begin: (stage, { target, salt }) => stage.orderBackend(target, 'weight', { weight: 1 + (salt % 10) }),
+    end: (stage, { target }) => stage.orderBackend(target, 'weight', { weight: 1 }),
+  },
+  'verb-drainstop': {
+    begin: (stage, { target }) => stage.orderBackend(target, 'drainstop', { timeout: '1s' }),
+    end: (stage, { target }) => stage.orderBackend(target, 'start'),
+  },
+  'verb-suspend': {
+    begin: (stage, { target }) => stage.orderBackend(target, 'suspend'),
+    end: async (stage, { target }) => {
+      await stage.orderBackend(target, 'resume')
+      await stage.orderBackend(target, 'start')
+    },
+  },
+  'verb-stop': {
+    begin: (stage, { target }) => stage.orderBackend(target, 'stop'),
+    end: (stage, { target }) => stage.orderBackend(target, 'start'),
+  },
+  'thread-end': { begin: endThread, end: nothing },
+  'process-kill': {
+    begin: async (stage) => void (await stage.stopBalancer('SIGKILL')),
+    end: (stage) => stage.startBalancer(),
+  },
+  'process-restart': {
+    begin: async (stage) => {
+      const { code, signal } = await stage.stopBalancer('SIGTERM')
+      if (code !== 0) throw new Error(`asked to stop, the balancer ended with ${signal ?? code}`)
+    },
+    end: (stage) => stage.startBalancer(),
+  },
+  certificates: { begin: (stage) => stage.exchangeCertificate(), end: nothing },
+  'disk-full': {
+    begin: (stage) => stage.disk.fill(),
+    end: (stage) => stage.disk.clear(),
+  },
+}
+
+export function deedOf(kind: Kind): Deed {
+  const deed = DEEDS[kind]
+  if (deed === undefined) throw new Error(`nobody knows how to do ${kind}`)
+  return deed
+}

@@ -1,0 +1,156 @@
+/** Counts every request, answer and execution, and tells which of them nothing explains. */
+import { type Nature, type Outcome, planOf } from './plan.ts'
+
+interface Entry {
+  flow: string
+  nature: Nature
+  sentAt: number
+  endedAt: number
+  outcome: Outcome | ''
+  detail: string
+  executions: number
+}
+
+interface Period {
+  readonly kind: string
+  readonly target: string
+  readonly from: number
+  to: number
+}
+
+export interface Tally {
+  sent: number
+  whole: number
+  executed: number
+  /** Ended otherwise, for a reason that was given them, by outcome. */
+  readonly excused: Record<string, number>
+}
+
+export interface Verdict {
+  readonly flows: Readonly<Record<string, Tally>>
+  /** Requests that were executed a second time because their first answer was lost; all of them may be. */
+  readonly repeated: number
+  /** Sentences about what must not be, the first hundred. */
+  readonly violations: readonly string[]
+  readonly violationCount: number
+}
+
+const MOST_TOLD = 100
+const MOST_TRIES = 4 // the first, two further ones that the configuration allows, and one for an idle connection that had died
+const FOREVER = Number.POSITIVE_INFINITY
+
+const natureOf = (flow: string): Nature => (flow.endsWith('-post') ? 'unsafe' : flow.includes('-') ? 'safe' : 'stream')
+
+export class Ledger {
+  readonly #entries = new Map<string, Entry>()
+  readonly #periods = new Map<string, Period>()
+  readonly #violations: string[] = []
+  #count = 0
+  #begun = FOREVER
+
+  /** Takes a line of a journal. */
+  take(parts: readonly string[]): void {
+    const [kind, time, ...rest] = parts
+    const at = Number(time)
+    const [first = '', second = '', third = ''] = rest
+    this.#begun = Math.min(this.#begun, at)
+    if (kind === 'sent') this.#sent(at, first, second)
+    else if (kind === 'ended') this.#ended(at, first, second as Outcome, third)
+    else if (kind === 'executed') this.#executed(first, second, third)
+    else if (kind === 'begin') this.#periods.set(first, { kind: second, target: third, from: at, to: FOREVER })
+    else if (kind === 'end') {
+      const period = this.#periods.get(first)
+      if (period !== undefined) period.to = at + planOf(period.kind).rest
+    } else this.#tell(`a line that nobody understands: ${parts.join(' ')}`)
+  }
+
+  #entry(id: string): Entry {
+    let entry = this.#entries.get(id)
+    if (entry === undefined) {
+      entry = { flow: '', nature: 'safe', sentAt: 0, endedAt: FOREVER, outcome: '', detail: '', executions: 0 }
+      this.#entries.set(id, entry)
+    }
+    return entry
+  }
+
+  #sent(at: number, id: string, flow: string): void {
+    const entry = this.#entry(id)
+    if (entry.flow !== '') this.#tell(`${id} was sent twice by its client`)
+    entry.flow = flow
+    entry.nature = natureOf(flow)
+    entry.sentAt = at
+  }
+
+  #ended(at: number, id: string, outcome: Outcome, detail: string): void {
+    const entry = this.#entry(id)
+    if (entry.outcome !== '') this.#tell(`${id} ended twice: ${entry.outcome}, then ${outcome}`)
+    entry.outcome = outcome
+    entry.endedAt = at
+    entry.detail = detail
+  }
+
+  #executed(id: string, backend: string, body: string): void {
+    this.#entry(id).executions++
+    if (body !== 'right') this.#tell(`${id} reached ${backend} with another body: ${body}`)
+  }
+
+  #tell(sentence: string): void {
+    this.#count++
+    if (this.#violations.length < MOST_TOLD) this.#violations.push(sentence)
+  }
+
+  /** The faults that were there while the request was. */
+  #during({ sentAt, endedAt }: Entry): Period[] {
+    return [...this.#periods.values()].filter(({ from, to }) => from <= endedAt && to >= sentAt)
+  }
+
+  /** To be asked once, behind the last line. */
+  verdict(): Verdict {
+    const flows: Record<string, Tally> = {}
+    let repeated = 0
+    for (const [id, entry] of this.#entries) {
+      if (entry.flow === '') {
+        this.#tell(`${id} was executed ${entry.executions} times and never sent`)
+        continue
+      }
+      flows[entry.flow] ??= { sent: 0, whole: 0, executed: 0, excused: {} }
+      const tally = flows[entry.flow] as Tally
+      tally.sent++
+      tally.executed += entry.executions
+      if (entry.executions > 1) repeated++
+      const wrong = this.#wrongWith(entry)
+      if (wrong !== '') this.#tell(`${id} (${entry.flow}, ${this.#when(entry)}): ${wrong}`)
+      if (entry.outcome === 'whole') tally.whole++
+      else {
+        const how =
+          entry.nature === 'unsafe' && entry.executions > 0 ? `${entry.outcome} though executed` : entry.outcome
+        tally.excused[how] = (tally.excused[how] ?? 0) + 1
+      }
+    }
+    return { flows, repeated, violations: this.#violations, violationCount: this.#count }
+  }
+
+  #when({ sentAt, endedAt }: Entry): string {
+    const to = endedAt === FOREVER ? '' : `${((endedAt - this.#begun) / 1000).toFixed(2)}`
+    return `${((sentAt - this.#begun) / 1000).toFixed(2)}-${to} s`
+  }
+
+  /** What nothing explains; '': nothing. */
+  #wrongWith(entry: Entry): string {
+    const { nature, executions, detail } = entry
+    // The reset that cuts an answer may destroy the part of it that its client had not read yet.
+    const outcome = entry.outcome === 'none' && executions > 0 ? 'cut' : entry.outcome
+    if (outcome === '') return 'sent, and its client never told its end'
+    if (outcome === 'wrong') return `looked whole and was not: ${detail}`
+    if (nature === 'unsafe' && executions > 1) return `executed ${executions} times`
+    if (executions > MOST_TRIES) return `executed ${executions} times`
+    if (outcome === 'unprocessed' && executions > 0) return 'executed, though the client was told that it was not'
+    if (outcome === 'whole' && nature !== 'stream' && executions === 0) return 'answered, and never executed'
+    const periods = outcome === 'whole' && executions < 2 ? [] : this.#during(entry)
+    if (executions > 1 && periods.every(({ kind }) => planOf(kind).excuses.safe.length === 0))
+      return `executed ${executions} times without a fault that would have been a reason`
+    if (outcome === 'whole' || periods.some(({ kind }) => planOf(kind).excuses[nature].includes(outcome))) return ''
+    const present = periods.map(({ kind, target }) => `${kind} of ${target}`).join(', ')
+    return `${outcome} ${detail}, which is not explained by ${present || 'anything'}`
+  }
+}

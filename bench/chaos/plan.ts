@@ -1,0 +1,139 @@
+/** What may be done to the balancer and its backends: how often, to whom, how long, and which failures it explains. */
+import { MISBEHAVIOUR_NAMES, type MisbehaviourName } from './misbehaviour.ts'
+
+/**
+ * How a request or stream ended, as its client saw it: all of it right; looking whole without being so; cut behind its
+ * head; ended before; never connected; nothing for too long; not begun as its peer says; or the status of an error.
+ */
+export type Outcome = 'whole' | 'wrong' | 'cut' | 'none' | 'refused' | 'late' | 'unprocessed' | `${number}`
+
+/** What a request is to a proxy: one that may be sent again, one that may not, or a stream without an end of its own. */
+export type Nature = 'safe' | 'unsafe' | 'stream'
+
+export type Excuses = Readonly<Record<Nature, readonly Outcome[]>>
+
+/** What a fault is drawn by. */
+export interface Plan {
+  readonly kind: Kind
+  /** Among all others. */
+  readonly weight: number
+  readonly targets: readonly string[]
+  /** Shortest and longest time in ms; 0: it has no end of its own. */
+  readonly lasts: readonly [number, number]
+  /** ms after its end in which nothing else is done to the target, and in which it still explains a failure. */
+  readonly rest: number
+  /** Failures of these are its doing, while it lasts and rests. */
+  readonly excuses: Excuses
+}
+
+export type RelayKind =
+  | 'relay-delay'
+  | 'relay-trickle'
+  | 'relay-reset'
+  | 'relay-half-close'
+  | 'relay-truncate'
+  | 'relay-black-hole'
+export type VerbKind = 'verb-drainstop' | 'verb-suspend' | 'verb-stop' | 'verb-weight'
+export type Kind =
+  | 'backend-kill'
+  | 'backend-stop'
+  | MisbehaviourName
+  | RelayKind
+  | VerbKind
+  | 'thread-end'
+  | 'process-kill'
+  | 'process-restart'
+  | 'certificates'
+  | 'disk-full'
+
+/** Backends that the balancer reaches directly, and those behind a relay. */
+export const DIRECT = ['b0', 'b1']
+export const RELAYED = ['b2', 'b3']
+export const BACKENDS = [...DIRECT, ...RELAYED]
+export const THREADS = 2
+
+const NOTHING: Excuses = { safe: [], unsafe: [], stream: [] }
+const both = (...outcomes: Outcome[]): Excuses => ({ safe: outcomes, unsafe: outcomes, stream: [] })
+const all = (...outcomes: Outcome[]): Excuses => ({ safe: outcomes, unsafe: outcomes, stream: outcomes })
+const START = 4000 // of a balancer, with its backends found up
+const EXCHANGE = 5000 // the files are looked at every second, and read once they rest
+const SETTLE = 1500 // until probes have seen it, and what was under way has ended
+
+const misbehaviour = (kind: MisbehaviourName): Plan => {
+  // One that sends nothing is found by its time; a body that had begun can only be cut.
+  const outcomes: Outcome[] = kind === 'too-long' ? [] : ['502', '504', 'cut']
+  return { kind, weight: 2, targets: DIRECT, lasts: [300, 1500], rest: SETTLE, excuses: both(...outcomes) }
+}
+
+const relay = (kind: RelayKind, excuses: Excuses): Plan => ({
+  kind,
+  weight: 4,
+  targets: RELAYED,
+  lasts: [300, 2000],
+  rest: SETTLE,
+  excuses,
+})
+
+const verb = (kind: VerbKind, excuses: Excuses): Plan => ({
+  kind,
+  weight: 3,
+  targets: BACKENDS,
+  lasts: [300, 2000],
+  rest: SETTLE,
+  excuses,
+})
+
+const BROKEN = all('502', 'cut')
+/** All connections of a thread or process end. */
+const ENDED = all('none', 'cut', 'refused')
+
+export const PLANS: readonly Plan[] = [
+  {
+    kind: 'backend-kill',
+    weight: 10,
+    targets: DIRECT,
+    lasts: [200, 1500],
+    rest: SETTLE,
+    // What may be sent again is; only an answer that had begun is cut.
+    excuses: { safe: ['cut'], unsafe: ['cut', '502'], stream: ['cut', '502'] },
+  },
+  {
+    kind: 'backend-stop',
+    weight: 5,
+    targets: DIRECT,
+    lasts: [300, 3000],
+    rest: SETTLE,
+    excuses: all('504', '502', 'cut'),
+  },
+  ...MISBEHAVIOUR_NAMES.map(misbehaviour),
+  relay('relay-delay', NOTHING),
+  relay('relay-trickle', NOTHING),
+  relay('relay-reset', BROKEN),
+  relay('relay-half-close', BROKEN),
+  relay('relay-truncate', BROKEN),
+  relay('relay-black-hole', all('502', '504', 'cut')),
+  verb('verb-weight', NOTHING),
+  verb('verb-drainstop', { safe: [], unsafe: [], stream: ['cut'] }),
+  verb('verb-suspend', all('502', '503', 'cut', 'none')),
+  verb('verb-stop', all('502', '503', 'cut', 'none')),
+  {
+    kind: 'thread-end',
+    weight: 3,
+    targets: Array.from({ length: THREADS }, (_, n) => `t${n}`),
+    lasts: [0, 0],
+    rest: SETTLE,
+    excuses: ENDED,
+  },
+  { kind: 'process-kill', weight: 1, targets: ['balancer'], lasts: [0, 0], rest: START, excuses: ENDED },
+  { kind: 'process-restart', weight: 1, targets: ['balancer'], lasts: [0, 0], rest: START, excuses: ENDED },
+  { kind: 'certificates', weight: 4, targets: ['certificates'], lasts: [0, 0], rest: EXCHANGE, excuses: NOTHING },
+  { kind: 'disk-full', weight: 2, targets: ['disk'], lasts: [500, 2000], rest: SETTLE, excuses: NOTHING },
+]
+
+const byKind = new Map(PLANS.map((plan) => [plan.kind, plan]))
+
+export function planOf(kind: string): Plan {
+  const plan = byKind.get(kind as Kind)
+  if (plan === undefined) throw new Error(`no fault ${kind}`)
+  return plan
+}

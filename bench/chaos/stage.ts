@@ -1,0 +1,277 @@
+/** A balancer in front of its backends, some of them behind a relay, and what can be done to each. */
+import { randomInt } from 'node:crypto'
+import { mkdirSync, renameSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { connect } from 'node:tls'
+import { makeAuthority, makeLeaf, type Signed } from '../../lib/tls/signing.ts'
+import { refusedPort } from '../../test/support/backend.ts'
+import { type Balancer, type Exit, startBalancer } from '../../test/support/balancer.ts'
+import { eventually } from '../../test/support/eventually.ts'
+import { Disk } from './disk.ts'
+import { Hand } from './hand.ts'
+import type { MisbehaviourName } from './misbehaviour.ts'
+import { RELAYED, THREADS } from './plan.ts'
+import type { Spoiling } from './relay.ts'
+
+const SERVICES = ['web', 'secure', 'tcp', 'tls'] as const
+type Service = (typeof SERVICES)[number]
+type Ports = Readonly<Record<'http' | 'tcp', number>>
+
+const START_MS = 30_000
+const UP_MS = 20_000
+const EXCHANGE_MS = 15_000 // of certificates: the files are looked at every second, and read once they rest
+const CERTIFICATES = 3
+const DAYS = 2
+
+/** One backend: where it listens, and where the balancer goes. */
+interface Place {
+  readonly ports: Ports
+  readonly seen: Ports
+  /** The one that runs, or is being started. */
+  hand: Promise<Hand>
+}
+
+export interface StageOptions {
+  readonly folder: string
+  /** Names of the plan's backends that take part. */
+  readonly backends: readonly string[]
+}
+
+const taken = new Set<number>()
+
+/** A free port that stays the same when its owner is started again. */
+async function newPort(): Promise<number> {
+  let port = await refusedPort()
+  while (taken.has(port)) port = await refusedPort()
+  taken.add(port)
+  return port
+}
+const newPorts = async (): Promise<Ports> => ({ http: await newPort(), tcp: await newPort() })
+
+export class Stage {
+  readonly folder: string
+  /** Where all processes leave their journals. */
+  readonly journals: string
+  readonly disk: Disk
+  readonly ports: Readonly<Record<Service, number>>
+  /** What clients trust. */
+  readonly ca: string
+  /** Threads that were ended on purpose, of the balancer that runs. */
+  ended = 0
+  /** Of all backends; nobody else takes their ports while they are down. */
+  readonly #host = `127.${randomInt(1, 255)}.${randomInt(256)}.${randomInt(1, 255)}`
+  readonly #places = new Map<string, Place>()
+  readonly #certificates: readonly Signed[]
+  #certificate = 0
+  #relay: Hand | null = null
+  #balancer: Balancer | null = null
+  /** Pending while none runs. */
+  #ready = Promise.withResolvers<Balancer>()
+  #undo: (() => unknown)[] = []
+
+  private constructor(folder: string, ports: Stage['ports'], ca: string, certificates: readonly Signed[]) {
+    this.folder = folder
+    this.journals = join(folder, 'journals')
+    mkdirSync(this.journals)
+    this.disk = new Disk(join(folder, 'disk'))
+    this.ports = ports
+    this.ca = ca
+    this.#certificates = certificates
+  }
+
+  /** With everything running and all backends up. */
+  static async start({ folder, backends }: StageOptions): Promise<Stage> {
+    const authority = await makeAuthority('evenkeel chaos', DAYS)
+    const certificates: Signed[] = []
+    for (let i = 0; i < CERTIFICATES; i++)
+      certificates.push(await makeLeaf(authority, ['localhost', '127.0.0.1'], DAYS))
+    const ports = { web: await newPort(), secure: await newPort(), tcp: await newPort(), tls: await newPort() }
+    const stage = new Stage(folder, ports, authority.cert, certificates)
+    try {
+      await stage.#startBackends(backends)
+      stage.#writeCertificate()
+      await stage.startBalancer()
+      await stage.allUp(UP_MS)
+    } catch (error) {
+      await stage.close()
+      throw error
+    }
+    return stage
+  }
+
+  get balancer(): Balancer {
+    if (this.#balancer === null) throw new Error('the balancer does not run')
+    return this.#balancer
+  }
+
+  async #startBackends(names: readonly string[]): Promise<void> {
+    for (const name of names) {
+      const ports = await newPorts()
+      const seen = RELAYED.includes(name) ? await newPorts() : ports
+      this.#places.set(name, { ports, seen, hand: this.#startBackend(name, ports) })
+    }
+    for (const { hand } of this.#places.values()) await hand
+    const behind = [...this.#places].filter(([name]) => RELAYED.includes(name))
+    if (behind.length === 0) return
+    const ways = behind.flatMap(([name, { ports, seen }]) => [
+      `${name}:${seen.http}:${ports.http}`,
+      `${name}:${seen.tcp}:${ports.tcp}`,
+    ])
+    this.#relay = await Hand.start('the relay', './relay-process.ts', [this.#host, ways.join(',')])
+  }
+
+  #startBackend(name: string, { http, tcp }: Ports): Promise<Hand> {
+    const args = [name, this.#host, `${http}`, `${tcp}`, join(this.journals, name)]
+    return Hand.start(name, './backend-process.ts', args)
+  }
+
+  #place(name: string): Place {
+    const place = this.#places.get(name)
+    if (place === undefined) throw new Error(`no backend ${name}`)
+    return place
+  }
+
+  async kill(backend: string): Promise<void> {
+    const hand = await this.#place(backend).hand
+    await hand.kill()
+  }
+
+  async revive(backend: string): Promise<void> {
+    const place = this.#place(backend)
+    place.hand = this.#startBackend(backend, place.ports)
+    await place.hand
+  }
+
+  async signal(backend: string, signal: 'SIGSTOP' | 'SIGCONT'): Promise<void> {
+    const { child } = await this.#place(backend).hand
+    child.kill(signal)
+  }
+
+  async misbehave(backend: string, how: MisbehaviourName | null): Promise<void> {
+    const hand = await this.#place(backend).hand
+    hand.tell({ misbehaviour: how })
+  }
+
+  spoil(backend: string, spoiling: Spoiling): void {
+    this.#relay?.tell({ name: backend, spoiling })
+  }
+
+  #config(): object {
+    const backends = (kind: 'http' | 'tcp') =>
+      [...this.#places].map(([name, { seen }]) => ({ name, address: `${this.#host}:${seen[kind]}` }))
+    const listen = (service: Service) => [`127.0.0.1:${this.ports[service]}`]
+    const tls = { certificates: [{ cert: join(this.folder, 'tls.pem'), key: join(this.folder, 'tls.key') }] }
+    return {
+      appliance: {
+        threads: THREADS,
+        stateFile: join(this.disk.path, 'state.json'),
+        drain: { timeout: '1s' },
+      },
+      accessLog: { path: join(this.disk.path, 'access.log') },
+      defaults: {
+        health: { interval: '200ms', fastInterval: '100ms', downInterval: '200ms', timeout: '1s', fall: 2, rise: 2 },
+        drain: { timeout: '2s' },
+        timeouts: { connect: '2s', firstByte: '3s', body: '4s' },
+      },
+      virtualServices: {
+        web: { protocol: 'http', listen: listen('web'), backends: backends('http') },
+        secure: { protocol: 'https', listen: listen('secure'), tls, backends: backends('http') },
+        tcp: { protocol: 'tcp', listen: listen('tcp'), backends: backends('tcp') },
+        tls: { protocol: 'tls', listen: listen('tls'), tls, balance: 'least-connections', backends: backends('tcp') },
+      },
+    }
+  }
+
+  async startBalancer(): Promise<void> {
+    this.#balancer = await startBalancer({ teardown: (fn) => void this.#undo.push(fn) }, this.#config(), {
+      deadline: START_MS,
+    })
+    this.ended = 0
+    this.#ready.resolve(this.#balancer)
+  }
+
+  async stopBalancer(signal: 'SIGTERM' | 'SIGKILL'): Promise<Exit> {
+    const { balancer } = this
+    this.#balancer = null
+    this.#ready = Promise.withResolvers()
+    const exit = await balancer.stop(signal)
+    for (const fn of this.#undo.splice(0)) await fn()
+    return exit
+  }
+
+  /** Asks the admin API to do something; rejects when it was not done. */
+  async order(path: string, body: object = {}): Promise<void> {
+    const headers = { 'content-type': 'application/json' }
+    const balancer = await this.#ready.promise
+    const answer = await balancer.get(`/api/v1${path}`, { method: 'POST', headers, body: JSON.stringify(body) })
+    if (!answer.ok) throw new Error(`${path} was answered ${answer.status}: ${await answer.text()}`)
+  }
+
+  /** The same for a backend in all services. */
+  async orderBackend(backend: string, verb: string, body: object = {}): Promise<void> {
+    for (const service of SERVICES) await this.order(`/services/${service}/backends/${backend}/${verb}`, body)
+  }
+
+  #writeCertificate(): string {
+    const next = this.#certificates[this.#certificate++ % CERTIFICATES]
+    if (next === undefined) throw new Error('no certificate')
+    // Renamed into place, the key first, as those do who renew certificates.
+    for (const [name, text] of [
+      ['tls.key', next.key],
+      ['tls.pem', next.cert],
+    ] as const) {
+      const path = join(this.folder, name)
+      writeFileSync(`${path}.new`, text, { mode: 0o600 })
+      renameSync(`${path}.new`, path)
+    }
+    return next.cert
+  }
+
+  /** Puts another certificate into the files, and waits until clients are shown it, or there is a next one. */
+  async exchangeCertificate(): Promise<void> {
+    const cert = this.#writeCertificate().replaceAll(/\s|-----[A-Z ]+-----/g, '')
+    const n = this.#certificate
+    for (const service of ['secure', 'tls'] as const)
+      await eventually(
+        `the new certificate of ${service}`,
+        async () => this.#certificate !== n || (await shownAt(this.ports[service], this.ca)) === cert,
+        EXCHANGE_MS,
+      )
+  }
+
+  /** Waits until every service counts every backend up. */
+  async allUp(deadline: number): Promise<void> {
+    const want = this.#places.size * SERVICES.length
+    await eventually(
+      'all backends are up',
+      async () => {
+        const metrics = await this.balancer.metrics()
+        return [...metrics.matchAll(/^evenkeel_backend_state\{.*state="up"\} 1$/gm)].length === want
+      },
+      deadline,
+    )
+  }
+
+  async close(): Promise<void> {
+    if (this.#balancer !== null) await this.stopBalancer('SIGTERM')
+    for (const fn of this.#undo.splice(0)) await fn()
+    for (const { hand } of this.#places.values())
+      await hand.then(
+        (running) => running.kill(),
+        () => undefined,
+      )
+    await this.#relay?.kill()
+    this.disk.close()
+  }
+}
+
+/** The certificate that a client is shown, as base64; '': none. */
+function shownAt(port: number, ca: string): Promise<string> {
+  return new Promise((resolve) => {
+    const socket = connect({ host: '127.0.0.1', port, ca }, () => {
+      resolve(socket.getPeerX509Certificate()?.raw.toString('base64') ?? '')
+      socket.destroy()
+    })
+    socket.on('error', () => resolve(''))
+  })
+}
