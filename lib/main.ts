@@ -44,7 +44,9 @@ export async function runBalancer(options: RunOptions): Promise<number> {
     },
   })
   await manager.start()
-  const reloads = new Reloads({ manager, file, loaded, clock: systemClock, log })
+  const { stateFile } = loaded.config.appliance
+  const historyFile = stateFile === 'off' ? null : `${stateFile.replace(/\.json$/, '')}.configs.json`
+  const reloads = new Reloads({ manager, file, loaded, clock: systemClock, log, historyFile })
   let admin: AdminServer
   try {
     admin = await startAdmin({ file, version, manager, reloads, log })
@@ -65,8 +67,8 @@ export async function runBalancer(options: RunOptions): Promise<number> {
   process.on('SIGHUP', () => void reloads.reload({ by: 'SIGHUP', ifHash: null }))
   process.on('SIGUSR1', () => manager.threads?.broadcast({ type: 'reopen-logs' }))
   process.on('uncaughtException', (error) => manager.mishaps.add(error)) // unhandled rejections too
+  await reloads.start()
   options.onStarted({ admin: admin.address, listeners: listenersOf(manager) })
-  reloads.start()
   const code = await ended
   reloads.stop()
   await admin.close()

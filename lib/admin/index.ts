@@ -1,6 +1,6 @@
 /** The admin listener, and the types of what its API answers. */
 export type { VerbAnswer } from './operate.ts'
-export type { ReloadAnswer } from './reload.ts'
+export type { PastConfigView, PlanAnswer, ReloadAnswer } from './reload.ts'
 export { type AdminOptions, type AdminServer, startAdmin } from './server.ts'
 export type {
   AcmeView,

@@ -13,7 +13,7 @@ import type { Exposition } from '../telemetry/index.ts'
 import { answerError, answerJson, answerPieces, answerText, jsonList } from './answer.ts'
 import type { EventHub } from './events.ts'
 import { operate } from './operate.ts'
-import { reload } from './reload.ts'
+import { listConfigs, plan, putConfig, reload, rollback, showConfig } from './reload.ts'
 import { backendView, serviceView, statusView, upOf } from './views.ts'
 
 /** What the routes answer from. */
@@ -44,12 +44,16 @@ export interface Call {
 type Handler = (context: AdminContext, call: Call) => void | Promise<void>
 
 interface Route {
-  readonly method: 'GET' | 'POST'
+  readonly method: 'GET' | 'POST' | 'PUT'
   readonly path: string
+  /** Bytes. Default: what a wish takes. */
+  readonly maxBody?: number
   /** Answers to anyone. */
   readonly open?: true
   readonly handle: Handler
 }
+
+const CONFIG_BYTES = 4 * 1024 * 1024 // as much as a file may have
 
 /** What operators start and stop. */
 const TARGETS = ['/api/v1', '/api/v1/services/:service', '/api/v1/services/:service/backends/:backend'] as const
@@ -65,6 +69,11 @@ const ROUTES: readonly Route[] = [
   { method: 'GET', path: '/api/v1/events', handle: events },
   { method: 'POST', path: '/api/v1/threads/:thread/restart', handle: restartThread },
   { method: 'POST', path: '/api/v1/reload', handle: reload },
+  { method: 'POST', path: '/api/v1/rollback', handle: rollback },
+  { method: 'POST', path: '/api/v1/plan', maxBody: CONFIG_BYTES, handle: plan },
+  { method: 'GET', path: '/api/v1/config', handle: showConfig },
+  { method: 'PUT', path: '/api/v1/config', maxBody: CONFIG_BYTES, handle: putConfig },
+  { method: 'GET', path: '/api/v1/config/history', handle: listConfigs },
   ...VERBS.flatMap((verb) =>
     TARGETS.map((path): Route => ({ method: 'POST', path: `${path}/${verb}`, handle: verbHandler(verb) })),
   ),

@@ -85,8 +85,9 @@ async function serve(context: AdminContext, access: Access, request: IncomingMes
     if (status === 401) response.setHeader('WWW-Authenticate', 'Bearer realm="evenkeel"')
     return refuse(response, status, error, message)
   }
-  const body = await bodyOf(request)
-  if (body === null) return refuse(response, 413, 'too-large', `a body has at most ${MAX_BODY} bytes`)
+  const most = match.route?.maxBody ?? MAX_BODY
+  const body = await bodyOf(request, most)
+  if (body === null) return refuse(response, 413, 'too-large', `a body has at most ${most} bytes`)
   if (match.route !== null) {
     const { route, names } = match
     const by = operatorOf(headers, access.own ? 'unix' : (request.socket.remoteAddress ?? 'gone'))
@@ -105,14 +106,14 @@ function refuse(response: ServerResponse, status: number, error: string, message
 }
 
 /** Its text; null: it is too large. */
-async function bodyOf(request: IncomingMessage): Promise<string | null> {
-  if (Number(request.headers['content-length'] ?? 0) > MAX_BODY) return null
+async function bodyOf(request: IncomingMessage, most: number): Promise<string | null> {
+  if (Number(request.headers['content-length'] ?? 0) > most) return null
   const pieces: Buffer[] = []
   let length = 0
   for await (const chunk of request.iterator({ destroyOnReturn: false })) {
     pieces.push(chunk as Buffer)
     length += (chunk as Buffer).length
-    if (length > MAX_BODY) return null
+    if (length > most) return null
   }
   return length === 0 ? '' : Buffer.concat(pieces).toString()
 }

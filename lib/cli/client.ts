@@ -66,9 +66,19 @@ function reachable(listen: string): string {
 export const ask = <T>(place: AdminPlace, path: string): Promise<T> => exchange(place, path, null)
 
 /** Asks for a change, in the name of this user. Throws as `ask` does. */
-export const tell = <T>(place: AdminPlace, path: string, wish: object): Promise<T> => exchange(place, path, wish)
+export const tell = <T>(place: AdminPlace, path: string, wish: object): Promise<T> =>
+  exchange(place, path, { text: JSON.stringify(wish), type: 'application/json' })
 
-async function exchange<T>({ address, token }: AdminPlace, path: string, wish: object | null): Promise<T> {
+/** Has a text looked at, which is not JSON. Throws as `ask` does. */
+export const show = <T>(place: AdminPlace, path: string, text: string, type: string): Promise<T> =>
+  exchange(place, path, { text, type })
+
+interface Sent {
+  readonly text: string
+  readonly type: string
+}
+
+async function exchange<T>({ address, token }: AdminPlace, path: string, sent: Sent | null): Promise<T> {
   const local = address.startsWith(UNIX)
   const answer = await httpRequest({
     origin: local ? 'http://localhost' : `http://${address}`,
@@ -76,10 +86,10 @@ async function exchange<T>({ address, token }: AdminPlace, path: string, wish: o
     path,
     headers: {
       ...(token === '' ? {} : { authorization: `Bearer ${token}` }),
-      ...(wish === null ? {} : { 'content-type': 'application/json', 'x-evenkeel-operator': operator() }),
+      ...(sent === null ? {} : { 'content-type': sent.type, 'x-evenkeel-operator': operator() }),
     },
-    ...(wish === null ? {} : { method: 'POST', body: JSON.stringify(wish) }),
-    signal: AbortSignal.timeout(wish === null ? ANSWER_MS : CHANGE_MS),
+    ...(sent === null ? {} : { method: 'POST', body: sent.text }),
+    signal: AbortSignal.timeout(sent === null ? ANSWER_MS : CHANGE_MS),
     maxBytes: MAX_BYTES,
     reuse: true,
   }).catch((error: unknown) => {

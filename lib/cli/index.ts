@@ -6,8 +6,10 @@ import { addCerts } from './certs.ts'
 import type { AdminFlags } from './client.ts'
 import { CommandFailure } from './failure.ts'
 import type { OperateFlags, Verb } from './operate.ts'
+import type { PlanFlags } from './plan.ts'
 import type { QueryFlags } from './query.ts'
 import type { ReloadFlags } from './reload.ts'
+import type { RollbackFlags } from './rollback.ts'
 
 /** Exit codes: 0 done, 1 failed, 2 wrong usage or invalid config, 3 the balancer can't be reached, 4 a deadline cut flows, 5 refused. */
 const WRONG_USAGE = 2
@@ -109,6 +111,28 @@ export async function main(argv: readonly string[]): Promise<number> {
       const { reload } = await import('./reload.ts')
       code = await reload(flags, DEFAULT_FILE)
     })
+  admin(
+    program
+      .command('plan')
+      .description('show what a reload would add, change and remove, and how many flows it drains'),
+  )
+    .argument('[file]', 'another configuration; default: the file that the balancer runs on, as it is now')
+    .option('--json', 'print what the admin API answers')
+    .addHelpText('after', example('evenkeel plan', 'evenkeel plan new.yaml --json'))
+    .action(async (file: string | undefined, flags: PlanFlags) => {
+      const { plan } = await import('./plan.ts')
+      code = await plan(file, flags, DEFAULT_FILE)
+    })
+  admin(program.command('rollback').description('bring an earlier configuration back, and write its files'))
+    .argument('[n]', 'how many configurations ago; 1 is the one before this one', back, 1)
+    .option('--list', 'list the configurations that are kept')
+    .option('--if-hash <hash>', 'only if this configuration is in force')
+    .option('--json', 'print what the admin API answers')
+    .addHelpText('after', example('evenkeel rollback --list', 'evenkeel rollback 2'))
+    .action(async (n: number, flags: RollbackFlags) => {
+      const { rollback } = await import('./rollback.ts')
+      code = await rollback(n, flags, DEFAULT_FILE)
+    })
   admin(program.command('top').description('a live view of services and backends; q ends it'))
     .addHelpText('after', example('evenkeel top', 'evenkeel top --admin 10.0.0.5:9600'))
     .action(async (flags: AdminFlags) => {
@@ -178,6 +202,10 @@ function port(text: string): number {
 
 function count(text: string): number {
   return whole(text, 1, 10)
+}
+
+function back(text: string): number {
+  return whole(text, 1, 9)
 }
 
 function weight(text: string): number {

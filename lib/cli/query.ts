@@ -1,5 +1,6 @@
 /** `evenkeel query`: the state of services and backends, once or again and again. */
 import type { BackendView, ServiceView, StatusView } from '../admin/index.ts'
+import { departingLines } from './changes.ts'
 import { type AdminFlags, type AdminPlace, ask, findAdmin } from './client.ts'
 import { CommandFailure } from './failure.ts'
 import { painter } from './paint.ts'
@@ -79,7 +80,7 @@ function looker(place: AdminPlace, target: string | undefined, json: boolean): (
 
 /** The appliance, the services that operators keep from flows, and every backend. */
 async function everything(place: AdminPlace): Promise<Screen> {
-  const { operated, overload, problems } = await ask<StatusView>(place, '/api/v1/status')
+  const { operated, overload, problems, departing } = await ask<StatusView>(place, '/api/v1/status')
   const views = await ask<ServiceView[]>(place, '/api/v1/services')
   return (width, paint) => [
     ...overloadLine(overload, paint),
@@ -87,5 +88,6 @@ async function everything(place: AdminPlace): Promise<Screen> {
     ...standingLines(operated, views, width, paint),
     '',
     ...servicesTable(views, width, paint),
+    ...departingLines(departing, paint),
   ]
 }

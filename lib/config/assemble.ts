@@ -1,7 +1,7 @@
 /** Brings the services of all files together under one root, `defaults` merged into each. */
 
 import type { Environment } from './environment.ts'
-import { type Found, findFiles, globFolder, openSource } from './files.ts'
+import { type FileStore, type Found, globFolder } from './files.ts'
 import { readYaml } from './reader.ts'
 import { poolShape } from './schema.ts'
 import { type Finding, type Source, where } from './source.ts'
@@ -17,14 +17,20 @@ export interface Assembly {
   readonly folders: string[]
 }
 
+/** What a configuration is read with. */
+export interface World {
+  readonly env: Environment
+  readonly files: FileStore
+}
+
 /** @param root what the main file says */
-export async function assemble(main: Source, mainPath: string, root: Tree, env: Environment): Promise<Assembly> {
+export async function assemble(main: Source, mainPath: string, root: Tree, world: World): Promise<Assembly> {
   const assembly = { root, findings: [], sources: [main], files: [], folders: [] } as Assembly
   if (root.kind !== 'map') return assembly
   const own = root.entries.get('virtualServices')
   const services = new Map(own?.value.kind === 'map' ? own.value.entries : [])
-  for (const found of await includedFiles(main, mainPath, root, assembly))
-    for (const [name, entry] of await readIncluded(found, env, assembly)) {
+  for (const found of await includedFiles(main, mainPath, root, assembly, world))
+    for (const [name, entry] of await readIncluded(found, world, assembly)) {
       const first = services.get(name)
       if (first === undefined) services.set(name, entry)
       else {
@@ -71,6 +77,7 @@ async function includedFiles(
   mainPath: string,
   root: Branch,
   { findings, folders }: Assembly,
+  { files: store }: World,
 ): Promise<Found[]> {
   const include = child(root, 'include')
   const files = new Map<string, Found>()
@@ -78,7 +85,7 @@ async function includedFiles(
     const pattern = textOf(item)
     if (item === undefined || pattern === undefined) continue
     folders.push(...globFolder(pattern, main))
-    const found = await findFiles(pattern, main)
+    const found = await store.find(pattern, main)
     const path = include?.kind === 'list' ? ['include', i] : ['include']
     if (typeof found === 'string') findings.push({ at: item.at, path, message: found })
     else for (const file of found) if (file.path !== mainPath && !files.has(file.path)) files.set(file.path, file)
@@ -87,9 +94,13 @@ async function includedFiles(
 }
 
 /** @returns the services of one included file, which may hold nothing else */
-async function readIncluded(found: Found, env: Environment, assembly: Assembly): Promise<Iterable<[string, Entry]>> {
+async function readIncluded(
+  found: Found,
+  { env, files }: World,
+  assembly: Assembly,
+): Promise<Iterable<[string, Entry]>> {
   const { findings } = assembly
-  const { source, refused } = await openSource(found.path, found.name)
+  const { source, refused } = await files.open(found.path, found.name)
   assembly.sources.push(source)
   assembly.files.push(found.path)
   const start = { source, offset: refused?.offset ?? 0 }

@@ -1,5 +1,6 @@
 /** What another configuration changes: by service, and by backend. Pure. */
 import { isDeepStrictEqual } from 'node:util'
+import { copy } from './redact.ts'
 import type { BackendConfig, Config, ServiceConfig } from './schema.ts'
 
 /** How the services of one configuration become those of another. */
@@ -35,7 +36,7 @@ export function needsRestart(before: Config, after: Config): string[] {
     .map(([name]) => `${name} can't change while the process runs: restart it, or leave the option as it was`)
 }
 
-/** One option that differs, by its path: `timeouts.connect`. undefined: it is not set. */
+/** One option that differs, by its path: `timeouts.connect`. undefined: it is not set. Secrets are not shown. */
 export interface Difference {
   readonly path: string
   readonly before: unknown
@@ -47,10 +48,11 @@ const LEAVES = 64 // more help nobody to see what a reload does
 /** Options of two values that differ; lists are compared as a whole. At most 64. */
 export function differences(before: unknown, after: unknown, path = ''): Difference[] {
   if (isDeepStrictEqual(before, after)) return []
-  if (!isTable(before) || !isTable(after)) return [{ path, before, after }]
+  const key = path.slice(path.lastIndexOf('.') + 1)
+  if (!isTable(before) || !isTable(after)) return [{ path, before: copy(before, key), after: copy(after, key) }]
   const keys = new Set([...Object.keys(before), ...Object.keys(after)])
   return [...keys]
-    .flatMap((key) => differences(before[key], after[key], path === '' ? key : `${path}.${key}`))
+    .flatMap((name) => differences(before[name], after[name], path === '' ? name : `${path}.${name}`))
     .slice(0, LEAVES)
 }
 

@@ -1,6 +1,6 @@
 /** Finds and reads configuration files, bounded in number and size. */
 import { glob, open, stat } from 'node:fs/promises'
-import { dirname, isAbsolute, join, resolve } from 'node:path'
+import { dirname, isAbsolute, join, matchesGlob, resolve } from 'node:path'
 import { messageOf } from '../core/index.ts'
 import { Source } from './source.ts'
 
@@ -12,6 +12,14 @@ interface Opened {
   readonly source: Source
   /** Why the source can't be used, and the offset where that shows. */
   readonly refused?: { readonly offset: number; readonly message: string }
+}
+
+/** Where files are: on the disk, or texts that were there at some time. */
+export interface FileStore {
+  /** @param name how the file is called in problems */
+  open(path: string, name: string): Promise<Opened>
+  /** The files of a pattern in order of their names, or a sentence that says what is wrong. */
+  find(pattern: string, from: Source): Promise<readonly Found[] | string>
 }
 
 /** @param name how the file is called in problems */
@@ -84,6 +92,24 @@ export async function findFiles(pattern: string, from: Source): Promise<readonly
   const files: Found[] = []
   for (const found of matches.sort().map(toFound)) if (await isFile(found.path)) files.push(found)
   return files
+}
+
+export const DISK: FileStore = { open: openSource, find: findFiles }
+
+/** The files as they once were: no others are found. @param texts by absolute path */
+export function filesOf(texts: ReadonlyMap<string, string>): FileStore {
+  return {
+    async open(path, name) {
+      const source = new Source(name, dirname(path), texts.get(path) ?? '')
+      return texts.has(path) ? { source } : { source, refused: { offset: 0, message: 'is not among the files' } }
+    },
+    async find(pattern, from) {
+      const whole = resolve(from.folder, pattern)
+      const paths = [...texts.keys()].filter((path) => (GLOB.test(pattern) ? matchesGlob(path, whole) : path === whole))
+      const found = paths.sort().map((path) => ({ name: path, path }))
+      return found.length > 0 || GLOB.test(pattern) ? found : `there is no file ${JSON.stringify(pattern)}`
+    },
+  }
 }
 
 const isFile = (path: string): Promise<boolean> =>

@@ -2,9 +2,10 @@ export type { AcmeConfig } from './acme.ts'
 export { OWN_COOKIE } from './affinity.ts'
 export { type Difference, differences, diffServices, needsRestart, partsOf, type ServiceDiff } from './diff.ts'
 export { configurationReference, jsonSchema } from './document.ts'
+export { filesOf } from './files.ts'
 export { type LdapFilter, parseLdapFilter } from './ldap-filter.ts'
 export { type LoadOptions, type LoadResult, loadConfig, loadConfigText, type SourceText } from './load.ts'
-export { redact } from './redact.ts'
+export { holdsMask, redact } from './redact.ts'
 export { problemsToJson, renderProblems } from './render.ts'
 export type {
   AccessLogConfig,

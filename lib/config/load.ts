@@ -4,7 +4,7 @@ import { assemble } from './assemble.ts'
 import { check, warn } from './checks.ts'
 import type { Environment } from './environment.ts'
 import { explain, type Issue } from './explain.ts'
-import { openSource } from './files.ts'
+import { DISK, type FileStore, openSource } from './files.ts'
 import type { Path } from './path.ts'
 import { readYaml } from './reader.ts'
 import {
@@ -21,6 +21,8 @@ import { child, type Leaf, locate, type Tree, toData, without } from './tree.ts'
 export interface LoadOptions {
   /** What `${NAME}` is taken from. Default: the environment of the process. */
   readonly env?: Environment
+  /** Where included files are looked for. Default: the disk. */
+  readonly files?: FileStore
 }
 
 /** A file that a configuration was read from. */
@@ -28,6 +30,8 @@ export interface SourceText {
   /** Absolute. */
   readonly path: string
   readonly text: string
+  /** The text without its secrets. */
+  readonly shown: string
 }
 
 /**
@@ -58,19 +62,28 @@ async function loadSource(main: Source, path: string, options: LoadOptions): Pro
   const env = options.env ?? process.env
   const read = readYaml(main, env)
   if (read.tree === null) {
-    const texts = [{ path, text: main.text }]
+    const texts = [{ path, text: main.text, shown: main.masked() }]
     return { ok: false, problems: toProblems(read.findings, [main]), files: [path], texts, folders: [] }
   }
-  const { root, findings, sources, files: included, folders } = await assemble(main, path, read.tree, env)
+  const {
+    root,
+    findings,
+    sources,
+    files: included,
+    folders,
+  } = await assemble(main, path, read.tree, { env, files: options.files ?? DISK })
   const parsed = parse(root)
   const wrong = [...read.findings, ...findings, ...parsed.findings, ...check(root)]
   const files = [path, ...included]
-  const texts = files.map((each, i) => ({ path: each, text: sources[i]?.text ?? '' }))
+  const texts = files.flatMap((each, i) => textOf(each, sources[i]))
   if (parsed.config === null || wrong.length > 0)
     return { ok: false, problems: toProblems(wrong, sources), files, texts, folders }
   const config = withAbsolutePaths(parsed.config, root)
   return { ok: true, config, files, texts, folders, warnings: toProblems(warn(root), sources) }
 }
+
+const textOf = (path: string, source: Source | undefined): SourceText[] =>
+  source === undefined ? [] : [{ path, text: source.text, shown: source.masked() }]
 
 function parse(root: Tree): { config: Config | null; findings: readonly Finding[] } {
   if (root.kind === 'leaf' && root.value === null && root.broken !== true) {

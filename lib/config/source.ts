@@ -28,8 +28,12 @@ export interface Finding {
 
 const LINE_CHARS = 512 // enough for any terminal; a file of one long line must not be repeated in each problem
 const MESSAGE_CHARS = 1000 // a message may quote the value
+const NO_SECRET = /^["']?(?:\$\{\w+\})?["']?$/ // nothing, or the name of a variable
 const MAX_PROBLEMS = 1000 // more help nobody, and a hostile file could have millions
 const SECRET_KEY = /(?:^|[\s{,"'])(?:token|passphrase|password|secret|authorization|x-api-key)["']?\s*:\s*/i
+
+/** Stands for a secret wherever text is shown. */
+export const MASK = '***'
 
 /** Keys, and names of header fields, whose values appear in no message, log or API answer. */
 export const isSecret = (key: string): boolean =>
@@ -55,6 +59,19 @@ export class Source {
   /** From here on the text between the two offsets is masked wherever its line is shown. */
   hide(start: number, end: number): void {
     if (end > start) this.#secrets.push([start, end])
+  }
+
+  /** The whole text, with `***` in the place of every secret that stands in it. */
+  masked(): string {
+    const ranges = this.#secrets.toSorted(([a], [b]) => a - b)
+    let masked = ''
+    let at = 0
+    for (const [start, end] of ranges) {
+      if (start < at || NO_SECRET.test(this.text.slice(start, end))) continue
+      masked += `${this.text.slice(at, start)}"${MASK}"` // plain, it would be an alias of YAML
+      at = end
+    }
+    return masked + this.text.slice(at)
   }
 
   position(offset: number): { line: number; column: number } {

@@ -58,23 +58,30 @@ export class StateFile {
     return problem
   }
 
-  async #write(): Promise<void> {
-    const folder = dirname(this.#path)
-    const draft = `${this.#path}.new`
-    const text = this.#content()
-    await mkdir(folder, { recursive: true, mode: 0o700 })
-    try {
-      await rm(draft, { force: true }) // of a run that was killed: never a link to somewhere else
-      const { O_WRONLY, O_CREAT, O_EXCL } = constants
-      await synced(await open(draft, O_WRONLY | O_CREAT | O_EXCL, OWNER_ONLY), (file) => file.writeFile(text))
-      await rename(draft, this.#path)
-    } catch (error) {
-      await rm(draft, { force: true }).catch(() => {})
-      throw error
-    }
-    // Without this the name may still lead to the file before, after a loss of power.
-    await synced(await open(folder, constants.O_RDONLY), async () => {})
+  #write(): Promise<void> {
+    return replaceFile(this.#path, this.#content(), OWNER_ONLY)
   }
+}
+
+/** Writes a file whole: whatever happens, it is there as it was or as it is to be. */
+export async function replaceFile(path: string, text: string, mode: number): Promise<void> {
+  const folder = dirname(path)
+  const draft = `${path}.new`
+  await mkdir(folder, { recursive: true, mode: 0o700 })
+  try {
+    await rm(draft, { force: true }) // of a run that was killed: never a link to somewhere else
+    const { O_WRONLY, O_CREAT, O_EXCL } = constants
+    await synced(await open(draft, O_WRONLY | O_CREAT | O_EXCL, mode), async (file) => {
+      await file.chmod(mode) // whatever the umask is
+      await file.writeFile(text)
+    })
+    await rename(draft, path)
+  } catch (error) {
+    await rm(draft, { force: true }).catch(() => {})
+    throw error
+  }
+  // Without this the name may still lead to the file before, after a loss of power.
+  await synced(await open(folder, constants.O_RDONLY), async () => {})
 }
 
 async function synced(file: FileHandle, act: (file: FileHandle) => Promise<void>): Promise<void> {
