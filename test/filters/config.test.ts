@@ -3,6 +3,7 @@ import t from 'tap'
 import { z } from 'zod'
 import { filtersShape, pathsShape, poolsShape, routesShape } from '../../lib/config/filters.ts'
 import { canonicalPath, compile, compileRoutes, SAFE_PATHS } from '../../lib/filters/index.ts'
+import { cpuMs } from '../support/cpu.ts'
 
 /** What is wrong, as `path: message`. */
 const wrong = (shape: z.ZodType, value: unknown): string[] =>
@@ -156,9 +157,10 @@ t.test('routes: pool is needed, conditions are checked', (t) => {
 t.test('a host is a name or an address, checked in no time', (t) => {
   for (const host of ['a', 'a.example', '*.a.example', '10.0.0.1', '[2001:db8::1]', 'xn--bcher-kva.example', 'a_b.c'])
     t.same(wrong(filtersShape, [{ respond: {}, when: { host } }]), [], host)
-  const begun = performance.now()
-  for (const host of ['a.'.repeat(5000), `${'a'.repeat(10_000)}!`, `[${':'.repeat(10_000)}`])
-    t.not(wrong(filtersShape, [{ respond: {}, when: { host } }]).length, 0)
-  t.ok(performance.now() - begun < 250)
+  const took = cpuMs(() => {
+    for (const host of ['a.'.repeat(5000), `${'a'.repeat(10_000)}!`, `[${':'.repeat(10_000)}`])
+      t.not(wrong(filtersShape, [{ respond: {}, when: { host } }]).length, 0)
+  })
+  t.ok(took < 250)
   t.end()
 })

@@ -1,5 +1,6 @@
 /** Attributes of cookies. */
 import t from 'tap'
+import { cpuMs } from '../support/cpu.ts'
 import { answered, chain } from './fixtures/exchange.ts'
 
 const cookie = (options: object, value: string): string | undefined =>
@@ -67,9 +68,8 @@ t.test('each cookie is changed in its place', (t) => {
 t.test('the longest cookie, at its worst, is read in no time', (t) => {
   for (const unit of [';', '=', '; Path=/', ' ', ';samesite', '\t;'])
     for (const start of ['a=1', 'a', '']) {
-      const begun = performance.now()
-      cookie({ ...HARDEN, ...MOVE }, start + unit.repeat(32_000 / unit.length))
-      t.ok(performance.now() - begun < 200, JSON.stringify(start + unit))
+      const took = cpuMs(() => cookie({ ...HARDEN, ...MOVE }, start + unit.repeat(32_000 / unit.length)))
+      t.ok(took < 200, JSON.stringify(start + unit))
     }
   t.end()
 })

@@ -2,6 +2,7 @@
 import fc from 'fast-check'
 import t from 'tap'
 import { checkPattern } from '../../lib/config/patterns.ts'
+import { cpuMs } from '../support/cpu.ts'
 
 const USEFUL: Readonly<Record<string, number>> = {
   '^/api/v\\d+/(.*)$': 1,
@@ -166,9 +167,8 @@ t.test('checking takes no time, whatever the pattern', (t) => {
     `^.*(?:${'.|'.repeat(100)}.)`,
   ]
   for (const source of sources) {
-    const begun = performance.now()
-    checkPattern(source)
-    t.ok(performance.now() - begun < 250, source.slice(0, 40))
+    const took = cpuMs(() => checkPattern(source))
+    t.ok(took < 250, source.slice(0, 40))
   }
   t.end()
 })

@@ -1,5 +1,6 @@
 /** Rewriting of paths: by prefix on the bounds of segments, and by pattern. */
 import t from 'tap'
+import { cpuMs } from '../support/cpu.ts'
 import { ask, chain, request } from './fixtures/exchange.ts'
 
 /** The target that goes on, or the refusal. */
@@ -107,8 +108,7 @@ t.test('a path that rewriting makes too long is refused', (t) => {
 t.test('a pattern takes no time on the longest path', (t) => {
   const filters = chain({ rewritePath: { regex: '^.*\\.(php|phps|phtml)$', to: '/x' } })
   const asked = request({ target: `/${'.php'.repeat(8000)}x` })
-  const begun = performance.now()
-  ask(filters, asked)
-  t.ok(performance.now() - begun < 100)
+  const took = cpuMs(() => ask(filters, asked))
+  t.ok(took < 100)
   t.end()
 })
