@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import type { Config } from '../config/index.ts'
 import { messageOf } from '../core/index.ts'
-import { loadBackendTls, loadClientAuth, loadCredentials } from '../tls/index.ts'
+import { loadBackendTls, loadClientAuth, loadCredentials, readAuthorities } from '../tls/index.ts'
 
 /** Sentences: what keeps the balancer from starting, and what should be mended. */
 export interface CertificateReport {
@@ -17,6 +17,9 @@ export const isDevelopment = (cert: string, key: string): boolean =>
 
 export async function reportCertificates(config: Config): Promise<CertificateReport> {
   const report: CertificateReport = { problems: [], warnings: [] }
+  const ca = config.appliance.acme?.ca
+  if (ca !== undefined)
+    await readAuthorities(ca).catch((error: unknown) => report.problems.push(`appliance.acme: ${messageOf(error)}`))
   for (const [name, service] of Object.entries(config.virtualServices)) {
     const { tls } = service
     for (const { backendTls } of [service, ...Object.values(service.pools)])

@@ -69,3 +69,22 @@ t.test('damage anywhere never throws', async () => {
     { numRuns: 2000 },
   )
 })
+
+t.test('whether a client offers one protocol and no other is read of real clients', async (t) => {
+  for (const [ALPNProtocols, only] of [
+    [['acme-tls/1'], true],
+    [['acme-tls/1', 'h2'], false],
+    [['h2', 'acme-tls/1'], false],
+    [['http/1.1'], false],
+    [undefined, false],
+  ] as const) {
+    const reader = new HelloReader()
+    const options = {
+      servername: 'a.test',
+      ...(ALPNProtocols === undefined ? {} : { ALPNProtocols: [...ALPNProtocols] }),
+    }
+    reader.push(await helloOf(options))
+    t.equal(reader.offersOnly('acme-tls/1'), only, `${ALPNProtocols}`)
+  }
+  t.equal(new HelloReader().offersOnly('acme-tls/1'), false, 'nothing was read')
+})
