@@ -1,16 +1,21 @@
-/** Holds idle keep-alive connections; `node idle-clients.ts ADDRESS PORT COUNT`, ends when its stdin does. */
+/** Holds idle keep-alive connections; `node idle-clients.ts ADDRESS PORT COUNT http|https`, ends when its stdin does. */
 import { connect, type Socket } from 'node:net'
+import { connect as tlsConnect } from 'node:tls'
 
 const AT_A_TIME = 64 // few, so that few connections to the backends are needed
 const BODY_BYTES = 1024
 
-const [host = '', port = '', count = ''] = process.argv.slice(2)
+const [host = '', port = '', count = '', scheme = 'http'] = process.argv.slice(2)
 const held = new Set<Socket>()
 
 /** Connects, makes one request, and keeps the connection. */
 function hold(): Promise<void> {
   return new Promise((resolve, reject) => {
-    const socket = connect(Number(port), host, () => socket.write(`GET /1k HTTP/1.1\r\nHost: ${host}:${port}\r\n\r\n`))
+    const ask = () => socket.write(`GET /1k HTTP/1.1\r\nHost: ${host}:${port}\r\n\r\n`)
+    const socket: Socket =
+      scheme === 'http'
+        ? connect(Number(port), host, ask)
+        : tlsConnect({ port: Number(port), host, rejectUnauthorized: false }, ask)
     let text = ''
     socket.setEncoding('latin1').on('data', (chunk) => {
       text += chunk

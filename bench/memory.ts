@@ -40,17 +40,20 @@ async function settledMemory(pid: number, signal: AbortSignal): Promise<number> 
 export async function measureMemory(
   processes: Processes,
   running: Running,
+  held: 'http' | 'https',
   connections: number,
   warmup: number,
   signal: AbortSignal,
 ): Promise<number> {
-  const { http } = running.listeners
-  const scenario = SCENARIOS.find((candidate) => candidate.name === 'http-1k')
-  if (http === undefined || scenario === undefined) throw new Error(`${running.process.name} has no HTTP listener`)
-  if (warmup > 0) await runLoad(processes, http, scenario, warmup, signal)
+  const address = running.listeners[held]
+  const scenario = SCENARIOS.find((candidate) => candidate.name === `${held}-1k`)
+  if (address === undefined || scenario === undefined)
+    throw new Error(`${running.process.name} has no ${held} listener`)
+  if (warmup > 0) await runLoad(processes, address, scenario, warmup, signal)
   const before = await settledMemory(running.process.pid, signal)
-  const [host = '', port = ''] = http.split(':')
-  const clients = await processes.start('clients', process.execPath, [CLIENTS, host, port, String(connections)], {
+  const [host = '', port = ''] = address.split(':')
+  const args = [CLIENTS, host, port, String(connections), held]
+  const clients = await processes.start('clients', process.execPath, args, {
     core: LOAD_CORE,
     stdin: 'pipe',
     stdout: 'pipe',

@@ -13,6 +13,7 @@ export const USAGE = `usage: node bench/run.ts [options]
                     (of http-1k, http-1m, tcp; with haproxy and nginx unless told otherwise)
   --memory          measure the memory of idle keep-alive connections instead
   --connections N   how many of them (5000)
+  --tls             of connections over TLS (2000 of them)
   --json FILE       write all figures
   --markdown FILE   write the tables (they are printed in any case)
 `
@@ -26,6 +27,8 @@ export interface Options {
   readonly latency: boolean
   readonly memory: boolean
   readonly connections: number
+  /** Of which listener, where memory is measured. */
+  readonly held: 'http' | 'https'
   readonly json: string | undefined
   readonly markdown: string | undefined
 }
@@ -69,6 +72,7 @@ export function parseOptions(args: readonly string[]): Options | 'help' {
         peers: { type: 'string' },
         latency: { type: 'boolean' },
         memory: { type: 'boolean' },
+        tls: { type: 'boolean' },
         connections: { type: 'string' },
         json: { type: 'string' },
         markdown: { type: 'string' },
@@ -85,6 +89,8 @@ export function parseOptions(args: readonly string[]): Options | 'help' {
   }
   const memory = values['memory'] === true
   const latency = values['latency'] === true
+  const tls = values['tls'] === true
+  if (tls && !memory) throw new UsageError('--tls: expected --memory with it')
   if (memory && latency) throw new UsageError('--latency and --memory: expected one of them')
   // http-proxy saturates so early that the load of half of it would say nothing of the others
   const peers = latency ? PEERS.filter(({ name }) => name !== 'http-proxy') : PEERS
@@ -96,7 +102,8 @@ export function parseOptions(args: readonly string[]): Options | 'help' {
     peers: given('peers') === undefined ? peers : choose('peers', given('peers'), PEERS),
     latency,
     memory,
-    connections: count('connections', given('connections'), 5000, 1),
+    connections: count('connections', given('connections'), tls ? 2000 : 5000, 1),
+    held: tls ? 'https' : 'http',
     json: given('json'),
     markdown: given('markdown'),
   }

@@ -36,6 +36,7 @@ export interface MemoryRow {
 
 export interface MemoryReport {
   readonly connections: number
+  readonly held: 'http' | 'https'
   readonly rows: readonly MemoryRow[]
   readonly skipped: readonly Skipped[]
 }
@@ -130,7 +131,7 @@ function memorySection(memory: MemoryReport): string {
   const rows = memory.rows.map((row) => [row.balancer, cell(spreadOf(row.bytes.map((bytes) => bytes / 1024)), 2)])
   return [
     '### memory',
-    `Growth of resident memory at ${grouped(memory.connections)} idle keep-alive client connections.`,
+    `Growth of resident memory at ${grouped(memory.connections)} idle keep-alive client connections${memory.held === 'https' ? ' over TLS' : ''}.`,
     ...(rows.length > 0 ? [table(['balancer', 'KiB/connection'], rows)] : []),
     ...skippedLines(memory.skipped),
   ].join('\n\n')

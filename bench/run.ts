@@ -23,7 +23,7 @@ import {
   renderMarkdown,
   type Skipped,
 } from './report.ts'
-import type { Scenario } from './scenarios.ts'
+import type { Listener, Scenario } from './scenarios.ts'
 
 const EXIT = { done: 0, failed: 1, usage: 2, interrupted: 130 } as const
 
@@ -87,10 +87,10 @@ async function benchScenario(
   return lanes.map((lane) => ({ balancer: lane.name, samples: lane.samples }))
 }
 
-/** Who takes no part in a scenario. */
-const leftOut = (peers: readonly Peer[], scenario: Scenario): Skipped[] =>
+/** Who takes no part in the scenarios of a listener. */
+const leftOut = (peers: readonly Peer[], listener: Listener): Skipped[] =>
   peers.flatMap((peer) => {
-    const reason = peer.without(scenario.listener)
+    const reason = peer.without(listener)
     return reason === undefined ? [] : [{ balancer: peer.name, reason }]
   })
 
@@ -111,7 +111,7 @@ async function benchScenarios(bench: Bench, peers: readonly Peer[], missing: rea
     progress.note(`${scenario.name}: ${Math.round(ceiling)} requests/s without a balancer`)
     const rows = await benchScenario(bench, scenario, running, progress)
     const { name, about } = scenario
-    reports.push({ name, about, ceiling, rows, skipped: [...missing, ...leftOut(peers, scenario)] })
+    reports.push({ name, about, ceiling, rows, skipped: [...missing, ...leftOut(peers, scenario.listener)] })
   }
   return reports
 }
@@ -137,27 +137,30 @@ async function benchLatency(bench: Bench, peers: readonly Peer[], missing: reado
     const step = (line: string) => progress.step(line)
     const latencies = await measureLatency(processes, backend, lanes, scenario, options, step, signal)
     const { name, about } = scenario
-    reports.push({ name, about, ...latencies, skipped: [...missing, ...leftOut(peers, scenario)] })
+    reports.push({ name, about, ...latencies, skipped: [...missing, ...leftOut(peers, scenario.listener)] })
   }
   return reports
 }
 
-async function benchMemory(bench: Bench, peers: readonly Peer[], skipped: Skipped[]): Promise<MemoryReport> {
+async function benchMemory(bench: Bench, found: readonly Peer[], missing: Skipped[]): Promise<MemoryReport> {
   const { options, processes, signal } = bench
-  assertFileLimit(options.connections)
+  const { connections, held } = options
+  assertFileLimit(connections)
+  const peers = found.filter((peer) => peer.without(held) === undefined)
+  const skipped = [...missing, ...leftOut(found, held)]
   const progress = new Progress(peers.length * options.rounds, print)
   const rows = peers.map((peer) => ({ peer, balancer: peer.name, bytes: [] as number[] }))
   for (let round = 1; round <= options.rounds; round++) {
     for (const row of rows) {
       const running = await startPeer(bench, row.peer)
-      const bytes = await measureMemory(processes, running, options.connections, options.warmup, signal)
+      const bytes = await measureMemory(processes, running, held, connections, options.warmup, signal)
       row.bytes.push(bytes)
       await processes.stop(running.process)
       const figure = `${(bytes / 1024).toFixed(2)} KiB/connection`
       progress.step(`memory: round ${round} of ${options.rounds}: ${row.balancer} ${figure}`)
     }
   }
-  return { connections: options.connections, rows: rows.map(({ balancer, bytes }) => ({ balancer, bytes })), skipped }
+  return { connections, held, rows: rows.map(({ balancer, bytes }) => ({ balancer, bytes })), skipped }
 }
 
 function assertMachine({ scenarios }: Options): void {

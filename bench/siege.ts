@@ -66,8 +66,9 @@ async function run(options: Options, signal: AbortSignal): Promise<Findings> {
   const findings: Record<string, readonly Finding[]> = {}
   try {
     mkdirSync(join(folder, 'load'))
-    const backends = await startBackends(processes, join(folder, 'load'), makeCertificate(folder), signal)
-    const target = await startTarget(processes, folder, backends.ports, sink.port, signal)
+    const certificate = makeCertificate(folder)
+    const backends = await startBackends(processes, join(folder, 'load'), certificate, signal)
+    const target = await startTarget(processes, folder, backends.ports, sink.port, certificate, signal)
     const [scenario] = SCENARIOS
     if (scenario !== undefined) await runLoad(processes, target.web, scenario, WARMUP_S, signal)
     const siege = (name: string): Siege => {

@@ -3,6 +3,7 @@ import { readdirSync } from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
 import { readMemory } from '../cpu.ts'
 import { startEvenkeel } from '../peers/evenkeel.ts'
+import type { Certificate } from '../peers/index.ts'
 import { fetchText } from '../preflight.ts'
 import type { Processes, Started } from '../processes.ts'
 
@@ -10,7 +11,7 @@ const SAMPLE_MS = 500
 const REST_MS = 6000 // longer than an idle connection to a backend is kept, and than three probes
 const SETTLE_MS = 60_000
 
-const configOf = (backends: readonly number[], sink: number): string => `version: 1
+const configOf = (backends: readonly number[], sink: number, certificate: Certificate): string => `version: 1
 appliance: { threads: 1, drain: { timeout: 1s } }
 admin: { listen: 127.0.0.1:0 }
 accessLog: { path: /dev/null, format: json }
@@ -23,6 +24,16 @@ virtualServices:
     listen: ["127.0.0.1:0"]
     protocol: http
     backends: ["127.0.0.1:${sink}"]
+  h2:
+    listen: ["127.0.0.1:0"]
+    protocol: http
+    http: { http2: { cleartext: true } }
+    backends: [${backends.map((port) => `127.0.0.1:${port}`).join(', ')}]
+  tls:
+    listen: ["127.0.0.1:0"]
+    protocol: https
+    tls: { certificates: [{ cert: "${certificate.cert}", key: "${certificate.key}" }] }
+    backends: [${backends.map((port) => `127.0.0.1:${port}`).join(', ')}]
 `
 
 export type Service = 'web' | 'sink'
@@ -51,6 +62,9 @@ export class Target {
   readonly web: string
   /** Service in front of the backend whose port was given. */
   readonly sink: string
+  /** Services in front of the bench's backends that speak HTTP/2 in clear text, and TLS. */
+  readonly h2: string
+  readonly tls: string
   /** Bytes of memory once it rested after a first wave: a runtime keeps some of what it took once. */
   restMemory = 0
   readonly #admin: string
@@ -60,6 +74,8 @@ export class Target {
     this.#admin = admin ?? ''
     this.web = listeners?.['web']?.[0] ?? ''
     this.sink = listeners?.['sink']?.[0] ?? ''
+    this.h2 = listeners?.['h2']?.[0] ?? ''
+    this.tls = listeners?.['tls']?.[0] ?? ''
   }
 
   metrics(): Promise<string> {
@@ -127,8 +143,10 @@ export async function startTarget(
   folder: string,
   backends: readonly number[],
   sink: number,
+  certificate: Certificate,
   signal: AbortSignal,
 ): Promise<Target> {
-  const { process, line } = await startEvenkeel({ processes, folder, signal }, configOf(backends, sink))
+  const config = configOf(backends, sink, certificate)
+  const { process, line } = await startEvenkeel({ processes, folder, signal }, config)
   return new Target(process, line)
 }

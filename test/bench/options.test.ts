@@ -24,6 +24,7 @@ t.test('scenarios and peers are chosen by name', async (t) => {
 
 t.test('memory takes three rounds unless told otherwise', async (t) => {
   t.match(parsed('--memory'), { memory: true, rounds: 3, connections: 5000 })
+  t.match(parsed('--memory', '--tls'), { held: 'https', connections: 2000 })
   t.match(parsed('--memory', '--rounds', '1', '--connections', '100'), { rounds: 1, connections: 100 })
 })
 
@@ -45,6 +46,7 @@ t.test('mistakes are told with what would be right', async (t) => {
     [['--only', 'http-2k'], /--only http-2k: expected some of http-1k/],
     [['--peers', 'envoy'], /--peers envoy: expected some of haproxy/],
     [['--latency', '--memory'], /expected one of them/],
+    [['--tls'], /expected --memory with it/],
     [['--latency', '--only', 'http-close'], /--only http-close: expected some of http-1k, http-1m, tcp/],
     [['--round', '1'], /round/],
     [['tcp'], /tcp/],

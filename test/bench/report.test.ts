@@ -93,7 +93,12 @@ t.test('latency is told as what is added to that without a balancer, paired by r
 })
 
 t.test('memory is told in KiB for each connection', async (t) => {
-  const memory = { connections: 5000, rows: [{ balancer: 'haproxy', bytes: [1024, 2048, 1536] }], skipped: [] }
+  const memory = {
+    connections: 5000,
+    held: 'http' as const,
+    rows: [{ balancer: 'haproxy', bytes: [1024, 2048, 1536] }],
+    skipped: [],
+  }
   const text = renderMarkdown({ ...reportOf(), scenarios: [], memory }, 'evenkeel')
   t.match(text, 'at 5,000 idle keep-alive client connections')
   t.match(text, '| haproxy | 1.50 [1.00–2.00] |')
