@@ -23,6 +23,7 @@ import {
 const CALM = 11
 const backend = await startBackend(t)
 backend.on('/slow', () => new Promise(() => undefined)) // never answers
+backend.on('/early', (x) => x.answer('no')) // before the content has come
 backend.on('/large', (x) => x.answer('x'.repeat(100_000)))
 const service = (http2: object, more: object = {}): object => ({
   protocol: 'http',
@@ -43,6 +44,7 @@ const balancer = await startBalancer(t, {
 const port = balancer.port('main')
 const SLOW = GET.map(([name, value]) => (name === ':path' ? ([name, '/slow'] as const) : ([name, value] as const)))
 
+const EARLY = POST.map(([name, value]) => (name === ':path' ? ([name, '/early'] as const) : ([name, value] as const)))
 const LARGE = GET.map(([name, value]) => (name === ':path' ? ([name, '/large'] as const) : ([name, value] as const)))
 
 /** Sends `make(i)` until the connection ends; answers the code of its GOAWAY. */
@@ -73,6 +75,10 @@ const FLOODS: Record<string, (i: number) => Buffer> = {
       : frame(TYPE.window, 0, 1, uint32(1)),
   'frames of an unknown type': () => frame(0x20, 0, 0),
   'empty DATA (CVE-2019-9518)': (i) => (i === 0 ? headers(1, POST, FLAG.endHeaders) : data(1, '', 0)),
+  'empty DATA behind an answer that did not wait for it': (i) =>
+    i === 0 ? headers(1, EARLY, FLAG.endHeaders) : data(1, '', 0),
+  'acknowledgements of settings': () => frame(TYPE.settings, FLAG.ack, 0),
+  'acknowledgements of pings': () => frame(TYPE.ping, FLAG.ack, 0, '12345678'),
   'padding without content': (i) => (i === 0 ? headers(1, POST, FLAG.endHeaders) : data(1, '\x02\0\0', FLAG.padded)),
   'CONTINUATION (CVE-2024-27983)': (i) => (i === 0 ? headers(1, GET, 0) : frame(TYPE.continuation, 0, 1)),
   'CONTINUATION with fields': (i) =>

@@ -46,7 +46,7 @@ export class ClientInbound extends Inbound {
     const stream = session.streams.get(id)
     if (stream !== undefined) return this.#onTrailers(stream, ended)
     if (id <= this.last) {
-      if (session.outbound.resets.has(id)) return
+      if (session.outbound.resets.has(id)) return void this.spend(1)
       const opened = this.#opened * 2 > this.last // none was left out: it has been there
       return this.fail(opened ? STREAM_CLOSED : PROTOCOL_ERROR, 'HEADERS on a stream that is over')
     }

@@ -173,6 +173,7 @@ export abstract class Inbound {
     const stream = session.streams.get(id)
     if (stream === undefined || stream.remoteEnded) {
       if (stream !== undefined || !session.outbound.resets.has(id)) this.failStream(id, STREAM_CLOSED)
+      else if (length === 0) this.spend(1)
       return
     }
     stream.receiveWindow -= length
@@ -337,7 +338,8 @@ export abstract class Inbound {
     const { flags, bytes, start, end } = this.#reader
     if ((flags & ACK) !== 0) {
       if (!this.settled) return this.fail(PROTOCOL_ERROR, 'the first frame is not SETTINGS')
-      if (end > start) this.fail(FRAME_SIZE_ERROR, 'an acknowledgement is empty')
+      if (end > start) return this.fail(FRAME_SIZE_ERROR, 'an acknowledgement is empty')
+      this.spend(1)
       return
     }
     const first = !this.settled
@@ -351,7 +353,10 @@ export abstract class Inbound {
   #onPing(): void {
     const { flags, bytes, start, end } = this.#reader
     if (end - start !== 8) return this.fail(FRAME_SIZE_ERROR, 'PING has eight bytes')
-    if ((flags & ACK) !== 0) return this.#session.onPingAnswered()
+    if ((flags & ACK) !== 0) {
+      if (this.spend(1)) this.#session.onPingAnswered()
+      return
+    }
     if (this.spend(1)) this.#session.outbound.ping(bytes, start, ACK)
   }
 
