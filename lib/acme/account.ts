@@ -27,7 +27,10 @@ export class Account {
   }
 
   async key(): Promise<KeyObject> {
-    this.#key ??= this.#readOrMakeKey()
+    this.#key ??= this.#readOrMakeKey().catch((error: unknown) => {
+      this.#key = null
+      throw error
+    })
     return this.#key
   }
 

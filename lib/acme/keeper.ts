@@ -1,6 +1,7 @@
 /** Keeps certificates from an ACME authority: a file for each, there from the start, replaced when there is a better one. */
+import { basename, dirname } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type Clock, type Logger, messageOf } from '../core/index.ts'
+import { BalancerError, type Clock, type Logger, messageOf } from '../core/index.ts'
 import { type ChallengesView, type Credentials, keyPem, makeKey, NO_CHALLENGES, pem, selfSigned } from '../tls/index.ts'
 import { Account, type AccountOptions } from './account.ts'
 import type { ChallengeType } from './challenge.ts'
@@ -61,6 +62,8 @@ export class AcmeKeeper {
   readonly #rows = new Map<string, Row>()
   /** Beginning, by id: two services may want the same. */
   readonly #beginning = new Map<string, Promise<Row>>()
+  /** What was on disk when it was first asked for; null: it was not. */
+  #found: Promise<Credentials[]> | null = null
   readonly #shown = new Map<string, ChallengesView>()
   readonly #ending = new AbortController()
   #orders = 0
@@ -90,12 +93,17 @@ export class AcmeKeeper {
   /**
    * The file with certificate and key, which can be served from now on: the one of the authority, else one that has some of the
    * names, else a temporary one that nobody has signed.
+   * @throws BalancerError TLS_CERTIFICATE when the folder can't be used
    */
   async ensure(wanted: Wanted): Promise<string> {
     const id = idOf(wanted)
     let row = this.#beginning.get(id)
     if (row === undefined) {
-      row = this.#begin(id, wanted)
+      row = this.#begin(id, wanted).catch((error: unknown) => {
+        const what = `the certificate for ${wanted.names.join(', ')} can't be kept in ${this.path}`
+        const hint = 'make the folder writable, or name another one (appliance.acme.folder)'
+        throw new BalancerError('TLS_CERTIFICATE', `${what}: ${messageOf(error)}; ${hint}`, { cause: error })
+      })
       this.#beginning.set(id, row)
       row.catch(() => this.#beginning.delete(id))
     }
@@ -105,23 +113,21 @@ export class AcmeKeeper {
 
   /** null: it is none of ours. */
   statusOf(path: string): AcmeStatus | null {
-    for (const row of this.#rows.values()) {
-      if (this.#folder.certificatePath(row.id) !== path) continue
-      const { credentials, ordering, progress } = row
-      const { hostname: directory } = new URL(this.#options.directory)
-      const { failures, error } = progress
-      return { directory, temporary: isTemporary(credentials), ordering, nextAt: dueAt(row), failures, error }
-    }
-    return null
+    const row = dirname(path) === this.path ? this.#rows.get(basename(path, '.pem')) : undefined
+    if (row === undefined) return null
+    const { credentials, ordering, progress } = row
+    const { failures, error } = progress
+    const { hostname: directory } = new URL(this.#options.directory)
+    return { directory, temporary: isTemporary(credentials), ordering, nextAt: dueAt(row), failures, error }
   }
 
   /** Begins to order what is due, and waits for none of it. */
   look(wanted: Iterable<Wanted>): void {
     const now = this.#options.clock.wall()
     for (const each of wanted) {
+      if (this.#orders >= MOST_ORDERS || this.#ending.signal.aborted) return
       const row = this.#rows.get(idOf(each))
       if (row === undefined || row.ordering || dueAt(row) > now || this.#busy(row)) continue
-      if (this.#orders >= MOST_ORDERS || this.#ending.signal.aborted) return
       void this.#order(row)
     }
   }
@@ -167,10 +173,10 @@ export class AcmeKeeper {
   async #standIn({ names }: Wanted): Promise<Credentials | null> {
     const now = this.#options.clock.wall()
     const shared = (each: Credentials): number => names.filter((name) => each.names.includes(name)).length
-    const all = (await this.#folder.certificates()).filter(
-      (each) => !isTemporary(each) && each.notAfter > now && shared(each) > 0,
-    )
-    return all.sort((a, b) => shared(b) - shared(a) || b.notAfter - a.notAfter)[0] ?? null
+    this.#found ??= this.#folder.certificates()
+    const all = [...(await this.#found), ...[...this.#rows.values()].map(({ credentials }) => credentials)]
+    const fit = all.filter((each) => !isTemporary(each) && each.notAfter > now && shared(each) > 0)
+    return fit.sort((a, b) => shared(b) - shared(a) || b.notAfter - a.notAfter)[0] ?? null
   }
 
   async #order(row: Row): Promise<void> {

@@ -33,7 +33,7 @@ interface Target {
 
 /** @throws CommandFailure when there is no TLS server */
 export async function look({ host, port, servername, ca, protocol }: Target): Promise<Shown> {
-  const raw = connectPlain({ host, port })
+  const raw = connectPlain({ host, port }).on('error', () => {}) // what comes after the handshake is of no interest
   let socket: TLSSocket | null = null
   const timer = setTimeout(() => {
     const error = new Error(`no answer within ${TIMEOUT_MS / 1000} s`)
@@ -51,6 +51,7 @@ export async function look({ host, port, servername, ca, protocol }: Target): Pr
       rejectUnauthorized: false, // what is wrong is told
       requestOCSP: true,
     })
+    socket.on('error', () => {})
     let staple: Buffer | null = null
     socket.on('OCSPResponse', (bytes: Buffer | null) => {
       staple = bytes !== null && bytes.length > 0 ? bytes : null

@@ -1,6 +1,6 @@
 /** The keeper of certificates with Let's Encrypt's test authority: renewal, failures, restarts, names that change. */
 import { X509Certificate } from 'node:crypto'
-import { readdir, readFile, stat, writeFile } from 'node:fs/promises'
+import { readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
 import { type Credentials, loadCredentials } from '../../lib/tls/index.ts'
@@ -221,6 +221,33 @@ t.test('an authority that knows its customers from elsewhere is told who we are'
   kept.advance(2 * MINUTE)
   await kept.settle(wanted)
   t.match(kept.keeper.statusOf(await kept.keeper.ensure(wanted)), { temporary: false, error: '' })
+})
+
+t.test('a folder that can not be used keeps the balancer from starting, and says what to do', async (t) => {
+  const folder = join(await emptyFolder(t), 'file')
+  await writeFile(folder, '')
+  const kept = new Kept({ directory: 'https://127.0.0.1:1/dir', folder, ca: undefined })
+  await t.rejects(kept.keeper.ensure({ names: ['a.test'], keyType: 'ec' }), {
+    code: 'TLS_CERTIFICATE',
+    message: /the certificate for a\.test can't be kept in .*ENOTDIR.*appliance\.acme\.folder/,
+  })
+})
+
+t.test('a key of the account that can not be read is not replaced', { skip: noPebble }, async (t) => {
+  const { start, folder } = await setUp(t)
+  const wanted = { names: [aName()], keyType: 'ec' } as const
+  const path = await start().keeper.ensure(wanted)
+  const key = join(path, '..', 'account.key')
+  await writeFile(key, 'damaged')
+  const kept = start()
+  await kept.settle(wanted)
+  t.match(kept.keeper.statusOf(path), { temporary: true, failures: 1 })
+  t.equal(await readFile(key, 'utf8'), 'damaged')
+  t.equal(path.startsWith(folder), true)
+  await rm(key)
+  kept.advance(5 * MINUTE)
+  await kept.settle(wanted)
+  t.match(kept.keeper.statusOf(path), { temporary: false, error: '' })
 })
 
 t.test('nobody at the directory is told, and tried again', async (t) => {
