@@ -2,7 +2,7 @@
 import { dirname, join, resolve } from 'node:path'
 import { type AdminServer, startAdmin } from './admin/index.ts'
 import { type BalancerError, createLogger, formatAddress, systemClock } from './core/index.ts'
-import { type Loaded, Manager, Reloads } from './service/index.ts'
+import { type Loaded, Manager, Reloads, Systemd } from './service/index.ts'
 
 /** What listens where, once everything does. */
 export interface Started {
@@ -28,6 +28,7 @@ const PROGRESS_MS = 1000
 /** Runs until SIGTERM or SIGINT; resolves with the exit code. Throws BalancerError when it can't start. */
 export async function runBalancer(options: RunOptions): Promise<number> {
   const { loaded, file, version } = options
+  const { stateFile } = loaded.config.appliance
   const log = createLogger()
   let give: (code: number) => void = () => {}
   const ended = new Promise<number>((resolve) => {
@@ -35,7 +36,7 @@ export async function runBalancer(options: RunOptions): Promise<number> {
   })
   const manager = new Manager({
     config: loaded.config,
-    stateFolder: join(dirname(resolve(file)), 'state'),
+    stateFolder: stateFile === 'off' ? join(dirname(resolve(file)), 'state') : dirname(stateFile),
     clock: systemClock,
     log,
     onHopeless: (error: BalancerError) => {
@@ -54,8 +55,11 @@ export async function runBalancer(options: RunOptions): Promise<number> {
     await manager.stop()
     throw error
   }
+  const healthy = (): boolean => manager.draining || manager.threads?.serving === true
+  const systemd = Systemd.of({ env: process.env, log, healthy })
   const hurry = new AbortController()
   const stop = (signal: NodeJS.Signals): void => {
+    systemd?.stopping()
     if (manager.draining) {
       log.warn(`${signal} again: stopping at once`)
       hurry.abort()
@@ -69,11 +73,13 @@ export async function runBalancer(options: RunOptions): Promise<number> {
   process.on('uncaughtException', (error) => manager.mishaps.add(error)) // unhandled rejections too
   await reloads.start()
   options.onStarted({ admin: admin.address, listeners: listenersOf(manager) })
+  systemd?.ready(`${manager.services.size} services`)
   const code = await ended
   reloads.stop()
   await admin.close()
   const { threads } = manager
   await manager.stop()
+  systemd?.stop()
   if (threads?.stuck === true) {
     log.fatal('a data thread hangs in native code: the process is killed')
     process.kill(process.pid, 'SIGKILL') // any other end would wait for it

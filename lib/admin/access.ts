@@ -29,7 +29,7 @@ export function operatorOf({ 'x-evenkeel-operator': said }: IncomingHttpHeaders,
 export interface Access {
   /** Of the configuration; '': none, and then only loopback is listened on. */
   readonly token: string
-  /** It listens on a socket in the file system, which only our own user may use, and no browser can. */
+  /** It listens on a socket in the file system, which only our own user and group may use, and no browser can. */
   readonly own: boolean
 }
 

@@ -1,9 +1,9 @@
-/** Where the admin listener listens: an address and port, or a socket in the file system that only its owner may use. */
+/** Where the admin listener listens: an address and port, or a socket in the file system for our own user and group. */
 import { lstatSync, rmSync } from 'node:fs'
 import { connect, type ListenOptions, type Server } from 'node:net'
 import { BalancerError, codeOf, formatAddress, messageOf, parseAddressRange } from '../core/index.ts'
 
-const OTHERS = 0o177 // everything but reading and writing by the owner
+const OTHERS = 0o117 // everything but reading and writing by owner and group: 0660
 
 /**
  * @param listen as `admin.listen` says

@@ -30,6 +30,7 @@ export class Refused extends CommandFailure {
 
 const CONFLICT = 409
 const DEFAULT_ADDRESS = '127.0.0.1:9600'
+const PACKAGED = '/run/evenkeel/admin.sock' // as the Debian package has it
 const PLACE = /^(?:\[[0-9a-f:.]+\]|[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?):\d{1,5}$/i
 const UNIX = 'unix:'
 const ANSWER_MS = 5000
@@ -46,7 +47,8 @@ export async function findAdmin(flags: AdminFlags, file: string): Promise<AdminP
   }
   const { loadConfig } = await import('../config/index.ts') // the half of a command's time, where it is needed
   const loaded = existsSync(file) ? await loadConfig(file) : null
-  if (loaded?.ok !== true) return { address: DEFAULT_ADDRESS, token: given }
+  if (loaded?.ok !== true)
+    return { address: existsSync(PACKAGED) ? `${UNIX}${PACKAGED}` : DEFAULT_ADDRESS, token: given }
   const { listen, token } = loaded.config.admin
   return { address: reachable(listen), token: given === '' ? token : given }
 }

@@ -1,4 +1,5 @@
 /** The commands of `evenkeel`: what each is called, takes and prints. */
+import { existsSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { Command, CommanderError, InvalidArgumentError } from 'commander'
 import { codeOf } from '../core/index.ts'
@@ -14,7 +15,9 @@ import type { RollbackFlags } from './rollback.ts'
 /** Exit codes: 0 done, 1 failed, 2 wrong usage or invalid config, 3 the balancer can't be reached, 4 a deadline cut flows, 5 refused. */
 const WRONG_USAGE = 2
 
-const DEFAULT_FILE = 'virtual-services.yaml'
+const HERE = 'virtual-services.yaml'
+const PACKAGED = '/etc/evenkeel/virtual-services.yaml'
+const DEFAULT_FILE = !existsSync(HERE) && existsSync(PACKAGED) ? PACKAGED : HERE
 const DEMO_PORT = 9101
 const DEMO_COUNT = 3
 

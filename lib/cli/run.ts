@@ -8,6 +8,7 @@ import { EXIT, runBalancer, type Started } from '../main.ts'
 import { ensureDevelopmentCertificate } from '../tls/index.ts'
 import { banner, commandName } from './banner.ts'
 import { isDevelopment } from './certificates.ts'
+import { becomeConfigured } from './identity.ts'
 import { painter } from './paint.ts'
 
 export interface RunFlags {
@@ -28,6 +29,7 @@ export async function run(file: string, flags: RunFlags): Promise<number> {
   }
   if (!result.ok) return 2
   const { config } = result
+  becomeConfigured(config)
   let demo: DemoHandle | null = null
   try {
     if (flags.demoPort !== null) {

@@ -26,6 +26,8 @@ export function needsRestart(before: Config, after: Config): string[] {
     ['appliance.threads', before.appliance.threads, after.appliance.threads],
     ['appliance.stateFile', before.appliance.stateFile, after.appliance.stateFile],
     ['appliance.affinity', before.appliance.affinity, after.appliance.affinity],
+    ['appliance.user', before.appliance.user, after.appliance.user],
+    ['appliance.group', before.appliance.group, after.appliance.group],
     ['appliance.threadHeap', before.appliance.threadHeap, after.appliance.threadHeap],
     ['appliance.tickets', before.appliance.tickets, after.appliance.tickets],
     ['admin.listen', before.admin.listen, after.admin.listen],

@@ -36,6 +36,7 @@ const words = <const All extends readonly [string, ...string[]]>(all: All, avail
 
 const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/ // RFC 9110 §5.6.2
 const token = (what: string) => z.string().regex(TOKEN, `is not a valid ${what}`).max(64)
+const userName = (what: string) => z.string().regex(/^[A-Za-z_][A-Za-z0-9_.-]{0,31}$/, `is not the name of a ${what}`)
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/
 const name = () =>
   z
@@ -329,7 +330,7 @@ const admin = z.strictObject({
     )
     .default('127.0.0.1:9600')
     .describe(
-      'Admin API, /metrics, /livez, /readyz. `unix:PATH` is a socket that only the same user may use, without a token.',
+      'Admin API, /metrics, /livez, /readyz. `unix:PATH` is a socket that only the same user and group may use (0660), without a token.',
     ),
   token: z.string().max(512).default('').describe('Bearer token. Required as soon as the address is not loopback.'),
 })
@@ -367,6 +368,13 @@ export const configSchema = z.strictObject({
         .describe('Reload when this file, or one that it includes, has changed. What is not valid changes nothing.'),
       affinity: bindings,
       tickets,
+      user: userName('user')
+        .optional()
+        .describe(
+          'Started as root, the process becomes this user before it listens, and keeps but the right to bind ports below 1024. ' +
+            'Files that it reads and writes must be open to that user. Default: it stays who it was.',
+        ),
+      group: userName('group').optional().describe('With `user`: its group. Default: the main group of the user.'),
       hangTimeout: duration()
         .prefault('2s')
         .describe(

@@ -1,0 +1,70 @@
+/**
+ * Tells systemd, where it started us, that we are ready, alive, and about to stop. Node has no unix datagrams, so `systemd-notify`
+ * sends them (the unit needs `NotifyAccess=all`): 3 ms of CPU for each, three for every WatchdogSec.
+ */
+import { spawn } from 'node:child_process'
+import type { Logger } from '../core/index.ts'
+
+const SEARCH_PATH = '/usr/bin:/bin'
+const PINGS = 3 // in the time of the watchdog: one may be late
+
+export interface SystemdOptions {
+  /** Of the process: NOTIFY_SOCKET, and WATCHDOG_USEC. */
+  readonly env: NodeJS.ProcessEnv
+  readonly log: Pick<Logger, 'warn'>
+  /** Does it do what it is for? Else the watchdog is not fed, and systemd starts it anew. */
+  healthy(): boolean
+}
+
+export class Systemd {
+  readonly #options: SystemdOptions
+  readonly #socket: string
+  #timer: NodeJS.Timeout | null = null
+  #told = false
+
+  private constructor(options: SystemdOptions, socket: string) {
+    this.#options = options
+    this.#socket = socket
+  }
+
+  /** null: it was not started by systemd, or not with `Type=notify`. */
+  static of(options: SystemdOptions): Systemd | null {
+    const socket = options.env['NOTIFY_SOCKET'] ?? ''
+    return socket === '' ? null : new Systemd(options, socket)
+  }
+
+  ready(status: string): void {
+    this.#send('--ready', `--status=${status}`)
+    const ms = Number(this.#options.env['WATCHDOG_USEC'] ?? 0) / 1000
+    if (!(ms > 0)) return
+    this.#timer = setInterval(() => {
+      if (this.#options.healthy()) this.#send('WATCHDOG=1')
+    }, ms / PINGS)
+    this.#timer.unref()
+  }
+
+  /** The watchdog is fed on: a drain may take long. */
+  stopping(): void {
+    this.#send('STOPPING=1')
+  }
+
+  stop(): void {
+    if (this.#timer !== null) clearInterval(this.#timer)
+  }
+
+  #send(...args: string[]): void {
+    const env = { PATH: SEARCH_PATH, NOTIFY_SOCKET: this.#socket }
+    const child = spawn('systemd-notify', args, { env, stdio: 'ignore' })
+    child.unref()
+    child.on('error', (error) => this.#failed(error.message))
+    child.on('exit', (code) => {
+      if (code !== 0) this.#failed(`systemd-notify ended with ${code}`)
+    })
+  }
+
+  #failed(why: string): void {
+    if (this.#told) return
+    this.#told = true
+    this.#options.log.warn(`systemd was not told: ${why}`)
+  }
+}
