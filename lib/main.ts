@@ -45,7 +45,6 @@ export async function runBalancer(options: RunOptions): Promise<number> {
     },
   })
   await manager.start()
-  const { stateFile } = loaded.config.appliance
   const historyFile = stateFile === 'off' ? null : `${stateFile.replace(/\.json$/, '')}.configs.json`
   const reloads = new Reloads({ manager, file, loaded, clock: systemClock, log, historyFile })
   let admin: AdminServer
