@@ -1,43 +1,15 @@
 /** RFC 9113 section by section: what a client must not do, and how it is told. Raw frames. */
 import t from 'tap'
 import { startBackend } from '../support/backend.ts'
-import { startBalancer } from '../support/balancer.ts'
-import {
-  block,
-  data,
-  dial,
-  type Fields,
-  FLAG,
-  type Frame,
-  frame,
-  GET,
-  headers,
-  POST,
-  PREFACE,
-  setting,
-  TYPE,
-  uint32,
-} from './fixtures/client.ts'
+import { block, data, type Fields, FLAG, frame, GET, headers, POST, setting, TYPE, uint32 } from './fixtures/client.ts'
+import { CODE, type Front, startFronts, verdict, type Wanted, wentOn, whole } from './fixtures/fronts.ts'
 
-const CODE = { none: 0, protocol: 1, flow: 3, closed: 5, size: 6, refused: 7, compression: 9, calm: 11 } as const
 const { endStream, endHeaders, padded, priority } = FLAG
 
 const backend = await startBackend(t)
 backend.on('/slow', () => new Promise(() => undefined)) // never answers
-const balancer = await startBalancer(t, {
-  virtualServices: {
-    main: {
-      protocol: 'http',
-      listen: ['127.0.0.1:0'],
-      http: { http2: { cleartext: true } },
-      health: { type: 'none' },
-      backends: [backend.address],
-    },
-  },
-})
-const port = balancer.port('main')
+const { fronts } = await startFronts(t, backend)
 
-type Wanted = { goaway: number } | { reset: number } | { status: number } | 'ignored'
 type Row = readonly [title: string, wanted: Wanted, frames: readonly Buffer[], settings?: Buffer]
 
 const more = (...fields: Fields): Fields => [...GET, ...fields]
@@ -92,7 +64,7 @@ const SECTIONS: Record<string, readonly Row[]> = {
       { reset: CODE.closed },
       [headers(1, [...GET.slice(0, 2), [':path', '/slow'], [':authority', 'a.test']]), headers(1, GET)],
     ],
-    ['HEADERS behind a reset', { goaway: CODE.closed }, [open, frame(TYPE.reset, 0, 1, uint32(8)), headers(1, GET)]],
+    ['HEADERS behind a reset', { reset: CODE.closed }, [open, frame(TYPE.reset, 0, 1, uint32(8)), headers(1, GET)]],
     ['DATA behind a reset', { reset: CODE.closed }, [open, frame(TYPE.reset, 0, 1, uint32(8)), data(1, 'x')]],
     [
       'WINDOW_UPDATE and PRIORITY behind a reset',
@@ -120,7 +92,12 @@ const SECTIONS: Record<string, readonly Row[]> = {
       { reset: CODE.protocol },
       [frame(TYPE.headers, 5 | priority, 1, Buffer.concat([uint32(1), Buffer.from([1]), block(GET)]))],
     ],
-    ['and by PRIORITY', { reset: CODE.protocol }, [frame(TYPE.priority, 0, 1, '\0\0\0\x01\x01')]],
+    ['and by PRIORITY', { reset: CODE.protocol }, [open, frame(TYPE.priority, 0, 1, '\0\0\0\x01\x01')]],
+    [
+      'the same on an idle stream, which nobody can reset',
+      { goaway: CODE.protocol },
+      [frame(TYPE.priority, 0, 1, '\0\0\0\x01\x01')],
+    ],
   ],
   '6.1 DATA': [
     ['on stream 0', { goaway: CODE.protocol }, [data(0, 'x')]],
@@ -150,7 +127,9 @@ const SECTIONS: Record<string, readonly Row[]> = {
   ],
   '6.3 PRIORITY': [
     ['on stream 0', { goaway: CODE.protocol }, [frame(TYPE.priority, 0, 0, '\0\0\0\0\x01')]],
-    ['of another size', { reset: CODE.size }, [frame(TYPE.priority, 0, 1, '\0\0\0\x01')]],
+    ['of another size', { reset: CODE.size }, [open, frame(TYPE.priority, 0, 1, '\0\0\0\x01')]],
+    ['of another size on an idle stream', { goaway: CODE.size }, [frame(TYPE.priority, 0, 1, '\0\0\0\x01')]],
+    ['exclusive, with any weight', 'ignored', [open, frame(TYPE.priority, 0, 1, '\x80\0\0\x03\xff')]],
   ],
   '6.4 RST_STREAM': [
     ['on stream 0', { goaway: CODE.protocol }, [frame(TYPE.reset, 0, 0, uint32(8))]],
@@ -329,44 +308,31 @@ const SECTIONS: Record<string, readonly Row[]> = {
   ],
 }
 
-for (const [section, rows] of Object.entries(SECTIONS))
-  t.test(section, async (t) => {
-    for (const [title, wanted, frames, settings] of rows) {
-      const client = await (await dial(t, port)).open(settings)
-      client.send(...frames)
-      if (wanted === 'ignored') t.ok(await client.fence(), title)
-      else if ('status' in wanted) t.equal(await client.status(1).catch(String), wanted.status, title)
-      else if ('reset' in wanted) {
-        const got = await client.next(({ type }) => type === TYPE.reset || type === TYPE.goaway).catch(() => undefined)
-        t.same(
-          got === undefined ? 'nothing' : [got.type, got.payload.readUInt32BE(0)],
-          [TYPE.reset, wanted.reset],
-          title,
-        )
-        t.ok(await client.fence(), `${title}: the connection goes on`)
-      } else {
-        const got: Frame | undefined = await client.next(({ type }) => type === TYPE.goaway).catch(() => undefined)
-        t.equal(got?.payload.readUInt32BE(4), wanted.goaway, title)
-        t.equal(await client.next(() => false), undefined, `${title}: the connection ends`)
+for (const front of fronts)
+  for (const [section, rows] of Object.entries(SECTIONS))
+    t.test(`${front.name}: ${section}`, async (t) => {
+      const other = await (await front.dial(t)).open()
+      other.send(open)
+      for (const [title, wanted, frames, settings] of rows) {
+        const client = await (await front.dial(t)).open(settings)
+        client.send(...frames)
+        t.same(await verdict(client, wanted), whole(wanted), title)
+        t.ok(await wentOn(client, wanted), `${title}: the connection ends, or serves others, as it should`)
+        client.destroy()
       }
-      client.destroy()
-    }
-  })
+      other.send(data(1, 'x'))
+      t.equal(await other.status(1), 200, 'other connections go on')
+    })
+
+const [clear] = fronts as [Front, Front]
 
 t.test('3.4 what does not begin with the preface is HTTP/1.1', async (t) => {
-  const client = await dial(t, port)
+  const client = await clear.dial(t)
   let text = ''
   client.socket.on('data', (bytes: Buffer) => (text += bytes.toString('latin1')))
   client.send(Buffer.from('GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n'))
   await client.next(() => false)
   t.match(text, /^HTTP\/1\.1 200 /)
-})
-
-t.test('3.4 the first frame is SETTINGS', async (t) => {
-  const client = await dial(t, port)
-  client.send(PREFACE, frame(TYPE.ping, 0, 0, '12345678'))
-  const got = await client.next(({ type }) => type === TYPE.goaway)
-  t.equal(got?.payload.readUInt32BE(4), CODE.protocol)
 })
 
 t.test('nothing of what was refused has reached the backend', async (t) => {

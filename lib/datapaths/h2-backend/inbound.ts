@@ -1,5 +1,5 @@
 /** What a backend sends on one connection: header blocks are answers and trailers of streams that we opened. */
-import { PROTOCOL_ERROR } from '../h2/errors.ts'
+import { PROTOCOL_ERROR, STREAM_CLOSED } from '../h2/errors.ts'
 import { Inbound } from '../h2/inbound.ts'
 import type { BackendSession } from './session.ts'
 
@@ -16,6 +16,10 @@ export class BackendInbound extends Inbound {
 
   protected idle(id: number): boolean {
     return (id & 1) === 0 || id >= this.#session.nextId
+  }
+
+  protected onStray(id: number): void {
+    this.failStream(id, STREAM_CLOSED)
   }
 
   protected onBlock(id: number, ended: boolean, _selfish: boolean): void {

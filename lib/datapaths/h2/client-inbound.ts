@@ -41,14 +41,30 @@ export class ClientInbound extends Inbound {
     return take
   }
 
+  protected onStray(id: number): void {
+    if (this.#session.disregards(id)) return
+    if (this.#late(id)) this.failStream(id, STREAM_CLOSED)
+    else this.fail(STREAM_CLOSED, 'DATA on a stream that is over')
+  }
+
+  /** The client may not know yet that we reset it, or has reset it itself: no more than a stream error (RFC 9113 §5.1). */
+  #late(id: number): boolean {
+    const { outbound, abandoned } = this.#session
+    return id <= Math.max(outbound.resets.forgotten, abandoned.forgotten) || abandoned.has(id)
+  }
+
   protected onBlock(id: number, ended: boolean, selfish: boolean): void {
     const session = this.#session
     const stream = session.streams.get(id)
     if (stream !== undefined) return this.#onTrailers(stream, ended)
     if (id <= this.last) {
-      if (session.outbound.resets.has(id)) return void this.spend(1)
-      const opened = this.#opened * 2 > this.last // none was left out: it has been there
-      return this.fail(opened ? STREAM_CLOSED : PROTOCOL_ERROR, 'HEADERS on a stream that is over')
+      if (session.outbound.resets.has(id) || session.disregards(id)) this.spend(1)
+      else if (this.#late(id)) this.failStream(id, STREAM_CLOSED)
+      else {
+        const opened = this.#opened * 2 > this.last // none was left out: it has been there
+        this.fail(opened ? STREAM_CLOSED : PROTOCOL_ERROR, 'HEADERS on a stream that is over')
+      }
+      return
     }
     this.last = id
     this.#opened++

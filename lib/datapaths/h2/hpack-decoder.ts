@@ -8,8 +8,10 @@ const MAX_INTEGER_BYTES = 4 // beyond the prefix: 2^28 is more than any length o
 
 export class HpackDecoder {
   readonly #table: DynamicTable
-  /** What SETTINGS_HEADER_TABLE_SIZE allows. */
-  readonly #maxTable: number
+  /** What the peer may make the table. */
+  #maxTable: number
+  /** It knows of a smaller table, and must say so before anything else (RFC 9113 §4.3.1). */
+  #owing = false
   #buf: Buffer = memory
   #p = 0
   #end = 0
@@ -22,6 +24,17 @@ export class HpackDecoder {
     this.#table = new DynamicTable(maxTable)
   }
 
+  /** Our SETTINGS_HEADER_TABLE_SIZE is on its way: which size the peer's next blocks go by is not known. */
+  offer(maxTable: number): void {
+    this.#maxTable = Math.max(this.#maxTable, maxTable)
+  }
+
+  /** The peer has acknowledged it. */
+  settle(maxTable: number): void {
+    this.#maxTable = maxTable
+    if (this.#table.max > maxTable) this.#owing = true
+  }
+
   /** Decodes a whole block into `block`, which has begun; false: it is no such block, and the connection is lost. */
   decode(buf: Buffer, start: number, end: number, block: FieldBlock): boolean {
     this.#buf = buf
@@ -29,6 +42,10 @@ export class HpackDecoder {
     this.#end = end
     this.#broken = false
     this.sizeChanges = 0
+    if (this.#owing) {
+      if (start === end || ((buf[start] as number) & 0xe0) !== 0x20) return false
+      this.#owing = false
+    }
     let fields = 0
     while (this.#p < end && !this.#broken) {
       const byte = buf[this.#p] as number

@@ -37,7 +37,7 @@ import {
 } from './frames.ts'
 import { HpackDecoder } from './hpack-decoder.ts'
 import type { Outbound } from './outbound.ts'
-import { FIRST_WINDOW } from './peer.ts'
+import { FIRST_TABLE, FIRST_WINDOW } from './peer.ts'
 
 const PSEUDO_FIELDS = 5 // a request has at most
 const NOTHING = Buffer.alloc(0)
@@ -83,7 +83,7 @@ export interface Receiver {
   onPingAnswered(): void
   /** The peer goes, and looks at no stream of ours beyond `last`. */
   onGoaway(last: number, code: number): void
-  onResetReceived(): void
+  onResetReceived(id: number): void
   onStreamClosed(stream: Incoming): void
 }
 
@@ -112,13 +112,16 @@ export abstract class Inbound {
   constructor(session: Receiver, resetWeight: number) {
     this.#session = session
     this.#resetWeight = resetWeight
-    this.#decoder = new HpackDecoder(session.options.headerTable)
+    this.#decoder = new HpackDecoder(FIRST_TABLE)
+    this.#decoder.offer(session.options.headerTable)
   }
 
   /** No such stream has been opened yet. */
   protected abstract idle(id: number): boolean
   /** A whole header block, decoded into `fieldBlock`. `selfish`: its stream depends on itself. */
   protected abstract onBlock(id: number, ended: boolean, selfish: boolean): void
+  /** DATA on a stream that is over, and that we did not reset of late. */
+  protected abstract onStray(id: number): void
   /** What PUSH_PROMISE is here. */
   protected abstract readonly push: string
 
@@ -148,10 +151,11 @@ export abstract class Inbound {
     this.#session.fail(code, problem)
   }
 
-  /** A stream error. With a stream that is there it is cut; else the client is only told. */
+  /** A stream error. With a stream that is there it is cut; else the client is only told, and nothing can be reset that never was. */
   protected failStream(id: number, code: number): void {
     const session = this.#session
     const stream = session.streams.get(id)
+    if (stream === undefined && this.idle(id)) return this.fail(code, 'a fault on an idle stream')
     if (stream === undefined) session.outbound.reset(id, code)
     else {
       stream.abort(code)
@@ -171,11 +175,12 @@ export abstract class Inbound {
     this.#credit(length)
     if (this.idle(id)) return this.fail(PROTOCOL_ERROR, 'DATA on an idle stream')
     const stream = session.streams.get(id)
-    if (stream === undefined || stream.remoteEnded) {
-      if (stream !== undefined || !session.outbound.resets.has(id)) this.failStream(id, STREAM_CLOSED)
-      else if (length === 0) this.spend(1)
+    if (stream === undefined) {
+      if (length === 0 && !this.spend(1)) return
+      if (!session.outbound.resets.has(id)) this.onStray(id)
       return
     }
+    if (stream.remoteEnded) return this.failStream(id, STREAM_CLOSED)
     stream.receiveWindow -= length
     if (stream.receiveWindow < 0) return this.failStream(id, FLOW_CONTROL_ERROR)
     this.#target = stream
@@ -325,7 +330,7 @@ export abstract class Inbound {
     const session = this.#session
     if (end - start !== 4) return this.fail(FRAME_SIZE_ERROR, 'RST_STREAM has four bytes')
     if (this.idle(id)) return this.fail(PROTOCOL_ERROR, 'RST_STREAM on an idle stream')
-    session.onResetReceived()
+    session.onResetReceived(id)
     const stream = session.streams.get(id)
     if (stream !== undefined) {
       stream.onReset(readUint32(bytes, start))
@@ -340,6 +345,7 @@ export abstract class Inbound {
       if (!this.settled) return this.fail(PROTOCOL_ERROR, 'the first frame is not SETTINGS')
       if (end > start) return this.fail(FRAME_SIZE_ERROR, 'an acknowledgement is empty')
       this.spend(1)
+      this.#decoder.settle(this.#session.options.headerTable)
       return
     }
     const first = !this.settled

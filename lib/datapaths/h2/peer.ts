@@ -13,12 +13,14 @@ export const ENABLE_CONNECT_PROTOCOL = 8
 export const MAX_WINDOW = 2 ** 31 - 1
 /** Of every connection, and of streams until SETTINGS say otherwise (RFC 9113 §6.9.2). */
 export const FIRST_WINDOW = 65_535
+/** Of every connection's header tables until then (RFC 9113 §6.5.2). */
+export const FIRST_TABLE = 4096
 const LEAST_FRAME = 16_384
 const MOST_FRAME = 2 ** 24 - 1
 
 export class Peer {
   initialWindow = FIRST_WINDOW
-  headerTable = 4096
+  headerTable = FIRST_TABLE
   /** Streams that we may have open at once. */
   maxStreams = Number.POSITIVE_INFINITY
   /** It takes extended CONNECT (RFC 8441). */

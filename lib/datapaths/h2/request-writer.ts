@@ -280,8 +280,14 @@ function cookies(block: FieldBlock, first: number, at: number): number {
   return lineEnd(p)
 }
 
-/** The lines of a block of trailers as text; '': malformed (RFC 9113 §8.1). */
+function isOfConnection(block: FieldBlock, field: number): boolean {
+  const start = block.nameStart(field)
+  const end = block.nameEnd(field)
+  return FORBIDDEN.has(fieldId(memory, start, end)) && !isTwin(memory, start, end)
+}
+
+/** The lines of a block of trailers as text; '': malformed (RFC 9113 §8.1, §8.2.2). */
 export function trailerLines(block: FieldBlock): string {
-  for (let i = 0; i < block.count; i++) if (!isField(block, i)) return ''
+  for (let i = 0; i < block.count; i++) if (!isField(block, i) || isOfConnection(block, i)) return ''
   return memory.latin1Slice(0, block.at)
 }

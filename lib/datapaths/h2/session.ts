@@ -19,6 +19,7 @@ import { FrameBudget, RESET_WEIGHT } from './frame-budget.ts'
 import type { Receiver } from './inbound.ts'
 import { MAX_WINDOW, Peer } from './peer.ts'
 import { RequestWriter, roomFor } from './request-writer.ts'
+import { Resets } from './resets.ts'
 import { H2Stream } from './stream.ts'
 
 const DRAIN_MS = 1000 // for the answer to our PING between the two GOAWAYs (RFC 9113 §6.8)
@@ -46,6 +47,8 @@ export class H2Session implements Session, Receiver, WireSink, DeadlineOwner {
   readonly peer = new Peer()
   readonly budget: FrameBudget
   readonly outbound: ClientOutbound
+  /** What the client reset. */
+  readonly abandoned = new Resets()
   readonly #closed: () => void
   readonly #inbound: ClientInbound
   readonly #deadline: Deadline
@@ -53,6 +56,8 @@ export class H2Session implements Session, Receiver, WireSink, DeadlineOwner {
   #phase: Phase = 'open'
   /** It is not read until what we have to say has gone. */
   #paused = false
+  /** The last stream that is served, as the client was told; never more (RFC 9113 §6.8). */
+  #told = MAX_STREAM
   /** The host that it was last found to serve. */
   #host = ''
 
@@ -116,7 +121,10 @@ export class H2Session implements Session, Receiver, WireSink, DeadlineOwner {
 
   /** A header block that opens a stream. */
   onRequest(id: number, block: FieldBlock, ended: boolean): void {
-    if (this.#phase === 'gone') return // the client has been told that it is not looked at
+    if (this.disregards(id)) {
+      if (!this.budget.spend(1, this.context.wheel.now)) this.#calm()
+      return
+    }
     if (this.context.life.latest !== this.context) this.#renew()
     if (this.streams.size >= this.options.maxStreams) {
       this.outbound.reset(id, REFUSED_STREAM)
@@ -242,8 +250,19 @@ export class H2Session implements Session, Receiver, WireSink, DeadlineOwner {
     if (this.#phase === 'open' || this.#phase === 'leaving') this.#leave()
   }
 
-  onResetReceived(): void {
+  onResetReceived(id: number): void {
+    if (this.streams.has(id)) this.abandoned.add(id)
     this.context.cell.http2Reset('client')
+  }
+
+  /** The client has been told that this stream is not looked at. */
+  disregards(id: number): boolean {
+    return id > this.#told
+  }
+
+  #goaway(code: number, problem: string): void {
+    this.#told = Math.min(this.#told, this.#inbound.last)
+    this.outbound.goaway(this.#told, code, problem)
   }
 
   // Its end.
@@ -252,7 +271,7 @@ export class H2Session implements Session, Receiver, WireSink, DeadlineOwner {
   fail(code: number, problem: string): void {
     if (this.over) return
     this.context.cell.http2Error(code)
-    this.outbound.goaway(this.#inbound.last, code, problem)
+    this.#goaway(code, problem)
     this.#abandon()
     this.#close()
   }
@@ -288,7 +307,7 @@ export class H2Session implements Session, Receiver, WireSink, DeadlineOwner {
     if (this.#phase === 'leaving') return this.#leave()
     if (this.streams.size > 0) return
     if (!this.#inbound.settled) return this.#destroy()
-    this.outbound.goaway(this.#inbound.last, NO_ERROR, '')
+    this.#goaway(NO_ERROR, '')
     this.#close()
   }
 
@@ -308,7 +327,7 @@ export class H2Session implements Session, Receiver, WireSink, DeadlineOwner {
   #leave(): void {
     this.#phase = 'gone'
     this.#deadline.clear()
-    this.outbound.goaway(this.#inbound.last, NO_ERROR, '')
+    this.#goaway(NO_ERROR, '')
     if (this.streams.size === 0) this.#close()
   }
 
@@ -321,7 +340,7 @@ export class H2Session implements Session, Receiver, WireSink, DeadlineOwner {
   cut(backendName: string | null): void {
     for (const stream of [...this.streams.values()]) stream.cut(backendName)
     if (backendName !== null || this.over) return
-    this.outbound.goaway(this.#inbound.last, NO_ERROR, '')
+    this.#goaway(NO_ERROR, '')
     this.#close()
   }
 
