@@ -174,6 +174,26 @@ t.test('a call that its client cancels is cancelled at the backend', async (t) =
   await eventually('the backend hears of it', () => first.cancelled + second.cancelled > before)
 })
 
+t.test('a backend that dies ends its streams with UNAVAILABLE, and calls go to the other one', async (t) => {
+  const mortal = await startGrpc(t, { name: 'mortal' })
+  const balancer = await startBalancer(t, {
+    virtualServices: { main: service([mortal.address, first.address], { balance: 'least-connections' }) },
+  })
+  const client = clientOf(t, balancer.port('main'))
+  const chats = Array.from({ length: 4 }, () => client.chat())
+  const heard = chats.map(said)
+  const ends = chats.map(endOf)
+  for (const chat of chats) chat.write(Buffer.from('x'))
+  await eventually('all echoes', () => heard.every(({ length }) => length > 0))
+  mortal.server.forceShutdown()
+  const codes: number[] = []
+  for (const end of ends) void end.then(({ code }) => codes.push(code))
+  await eventually('the end of two', () => codes.length === 2)
+  t.same(codes, [status.UNAVAILABLE, status.UNAVAILABLE])
+  for (let i = 0; i < 10; i++) t.match(await unary(client), { code: 0, answer: 'first' })
+  for (const chat of chats) chat.end()
+})
+
 t.test(
   'what we answer ourselves is a gRPC status: no backend that can be reached, and none that is free',
   async (t) => {

@@ -509,6 +509,7 @@ export class Exchange extends PlacedFlow implements Responder, PackingOwner, Tel
     const text = this.answered ? callEnd(ENDED) : callReply(503, ENDED, this.id)
     this.#client.wire.writeText(text)
     this.bytesOut += text.length
+    if (!this.answered) this.status = 503
     this.grpcStatus = UNAVAILABLE
     return true
   }
