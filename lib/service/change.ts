@@ -1,6 +1,6 @@
 /** One change of what runs: prepared whole, in control and in every data thread, and then committed everywhere, or undone. */
 import { isDeepStrictEqual } from 'node:util'
-import { type Config, diffServices, needsRestart, type ServiceConfig } from '../config/index.ts'
+import { type Config, diffServices, needsRestart, type ServiceConfig, type ServiceDiff } from '../config/index.ts'
 import { BalancerError } from '../core/index.ts'
 import { type Blueprint, type Bound, type RunningService, rowsOf, totalOf } from './blueprint.ts'
 import type { Manager } from './manager.ts'
@@ -27,28 +27,36 @@ export class Change {
     this.#after = after
   }
 
-  /** @throws BalancerError with what keeps it from coming about; then nothing has changed */
-  async run(): Promise<void> {
+  /**
+   * Answers what differed.
+   * @throws BalancerError with what keeps it from coming about; then nothing has changed
+   */
+  async run(): Promise<ServiceDiff> {
     const { threads } = this.#manager
     const refusals = needsRestart(this.#before, this.#after)
     if (refusals.length > 0) throw fail(refusals.join('; '))
     if (threads === null || this.#manager.draining) throw fail('the process is about to end')
+    const changes = await this.#changes()
     for (let tries = 1; ; tries++) {
       await this.#whole(threads)
       const { spawns } = threads
+      const blueprints: Blueprint[] = []
+      let problem: unknown = null
       try {
-        const blueprints = await this.#draw()
+        blueprints.push(...(await this.#draw(changes)))
         await this.#prepare(threads, blueprints)
-        if (this.#manager.draining) throw fail('the process is about to end')
-        // From here to the commit message is one step: a thread that dies later begins with the new configuration.
-        if (threads.spawns === spawns) return await this.#commit(threads, blueprints)
+        if (this.#manager.draining) problem = fail('the process is about to end')
       } catch (error) {
-        await this.#undo(threads)
-        if (threads.spawns === spawns || tries === TRIES) throw error
-        continue
+        problem = error
       }
+      // From here to the commit message is one step: a thread that dies later begins with the new configuration.
+      if (problem === null && threads.spawns === spawns) {
+        await this.#commit(threads, blueprints)
+        return changes
+      }
+      const died = threads.spawns !== spawns
       await this.#undo(threads)
-      if (tries === TRIES) throw fail('data threads die again and again')
+      if (!died || tries === TRIES) throw problem ?? fail('data threads die again and again')
     }
   }
 
@@ -65,10 +73,10 @@ export class Change {
   }
 
   /** What is new or changed. */
-  async #draw(): Promise<Blueprint[]> {
+  async #draw({ added, changed }: ServiceDiff): Promise<Blueprint[]> {
     const { draughtsman, services, operator } = this.#manager
     const { virtualServices } = this.#after
-    const touched = await this.#touched()
+    const touched = new Set([...added, ...changed])
     const total = totalOf(virtualServices)
     const claims: Claim[] = []
     const blueprints: Blueprint[] = []
@@ -89,15 +97,17 @@ export class Change {
     return blueprints
   }
 
-  /** Services whose configuration differs, or the files that it names for connections to backends, or those of ordered certificates. */
-  async #touched(): Promise<Set<string>> {
-    const { added, changed } = diffServices(this.#before, this.#after)
+  /** Which services differ: their configuration, or the files that it names for connections to backends, or those of ordered certificates. */
+  async #changes(): Promise<ServiceDiff> {
+    const { added, changed, removed } = diffServices(this.#before, this.#after)
     const touched = new Set([...added, ...changed])
     const { orders } = this.#manager.security
     for (const [name, config] of Object.entries(this.#after.virtualServices))
       if (!touched.has(name) && (orders.moves(config.tls) || (await this.#hasOtherTrust(name, config))))
         touched.add(name)
-    return touched
+    const names = Object.keys(this.#after.virtualServices).filter((name) => touched.has(name))
+    const fresh = new Set(added)
+    return { added, changed: names.filter((name) => !fresh.has(name)), removed }
   }
 
   async #hasOtherTrust(name: string, config: ServiceConfig): Promise<boolean> {

@@ -3,7 +3,7 @@ import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { setFlagsFromString } from 'node:v8'
 import { Board, newBindings, type Overload, RowBook, sharedTime } from '../board/index.ts'
-import type { Config } from '../config/index.ts'
+import type { Config, ServiceDiff } from '../config/index.ts'
 import type { BalancerError, Clock, Logger } from '../core/index.ts'
 import { AffinityPlan, usesTable } from './affinity.ts'
 import { type Blueprint, Draughtsman, type RunningService, totalOf } from './blueprint.ts'
@@ -204,21 +204,21 @@ export class Manager {
   }
 
   /**
-   * Brings another configuration into force: all of it, or none. Only what differs is touched.
+   * Brings another configuration into force: all of it, or none. Only what differs is touched, and answered.
    * @throws BalancerError with a sentence that says what keeps it from being in force
    */
-  apply(config: Config): Promise<void> {
+  apply(config: Config): Promise<ServiceDiff> {
     return this.turns.alone(async () => {
       this.#changing = true
       const { orders } = this.security
       try {
         await orders.prepare(config)
-        await new Change(this, this.#config, config).run()
+        return await new Change(this, this.#config, config).run()
       } finally {
         this.#changing = false
         orders.discard()
+        void this.#memory.save()
       }
-      void this.#memory.save()
     })
   }
 

@@ -4,7 +4,6 @@ import { realpath, stat } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import {
   type Config,
-  diffServices,
   filesOf,
   holdsMask,
   type LoadResult,
@@ -210,9 +209,9 @@ export class Reloads {
       const sentence = kept('*** stands for a secret that was not shown; write it, or take it from the environment')
       return this.#end(by, begun, { result: 'failed', sentence })
     }
-    const changes = diffServices(manager.config, loaded.config)
+    let changes: ServiceDiff
     try {
-      await manager.apply(loaded.config)
+      changes = await manager.apply(loaded.config)
     } catch (error) {
       if (!(error instanceof BalancerError)) log.error({ err: error }, 'a reload failed for a reason of its own')
       return this.#end(by, begun, { result: 'failed', sentence: kept(messageOf(error)) })

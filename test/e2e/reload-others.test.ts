@@ -1,7 +1,12 @@
 /** Reloads beside what else goes on: operators, threads that die, other reloads, signals, files that change. */
+import { once } from 'node:events'
 import { writeFile } from 'node:fs/promises'
+import { connect as connectH2 } from 'node:http2'
 import { join } from 'node:path'
+import { connect as connectTls, type TLSSocket } from 'node:tls'
 import t from 'tap'
+import { makeAuthority, makeLeaf } from '../../lib/tls/signing.ts'
+import type { BackendExchange } from '../support/backend.ts'
 import { startBalancer } from '../support/balancer.ts'
 import { eventually } from '../support/eventually.ts'
 import { valuesOf } from '../support/message.ts'
@@ -150,4 +155,60 @@ t.test('a client of a removed service that speaks HTTP gets its answer, and is t
   const last = await client.readResponse()
   t.equal(last.status, 200)
   t.strictSame(valuesOf(last.fields, 'connection'), ['close'])
+})
+
+t.test(
+  'HTTP/2: streams under way end as they began, the next one of the same connection is under the new view',
+  async (t) => {
+    const cleartext = { http: { http2: { cleartext: true } } }
+    const balancer = await start(t, { web: estate.web(cleartext) })
+    const client = connectH2(`http://127.0.0.1:${balancer.port('web')}`)
+    t.teardown(() => client.close())
+    const ask = async (path: string): Promise<string> => {
+      const stream = client.request({ ':path': path, ':authority': 'a.test' })
+      let text = ''
+      for await (const piece of stream.setEncoding('utf8')) text += piece
+      return text.split(' ')[0] ?? ''
+    }
+    const held: BackendExchange[] = []
+    estate.a.on('/held', (x) => held.push(x))
+    t.equal(await ask('/'), 'a')
+    const slow = ask('/held')
+    await eventually('the request', () => held.length === 1)
+    await become(balancer, config({ web: estate.web({ ...cleartext, ...estate.onB }) }))
+    t.equal(await ask('/'), 'b')
+    held[0]?.answer('a of before')
+    t.equal(await slow, 'a')
+    t.notOk(client.closed)
+  },
+)
+
+t.test('over TLS: another certificate and another view, on the same port; connections go on', async (t) => {
+  const authority = await makeAuthority('reload.test CA', 2)
+  const files: Record<string, string> = {}
+  for (const name of ['one', 'two']) {
+    const { cert, key } = await makeLeaf(authority, [`${name}.test`], 1)
+    files[`${name}.pem`] = cert
+    files[`${name}.key`] = key
+  }
+  const secure = (name: string, more: object = {}): object =>
+    estate.web({ protocol: 'https', tls: { certificates: [{ cert: `${name}.pem`, key: `${name}.key` }] }, ...more })
+  const balancer = await startBalancer(t, config({ web: secure('one') }), { files })
+  const port = balancer.port('web')
+  const open = async (): Promise<TLSSocket> => {
+    const socket = connectTls({ port, host: '127.0.0.1', rejectUnauthorized: false, ALPNProtocols: ['http/1.1'] })
+    t.teardown(() => socket.destroy())
+    await once(socket, 'secureConnect')
+    return socket
+  }
+  const ask = async (socket: TLSSocket): Promise<string> => {
+    socket.write(request())
+    const [bytes] = (await once(socket, 'data')) as [Buffer]
+    return /\r\n\r\n(\w+)/.exec(bytes.toString())?.[1] ?? bytes.toString()
+  }
+  const client = await open()
+  t.equal(await ask(client), 'a')
+  t.match(await become(balancer, config({ web: secure('two', estate.onB) })), { result: 'applied' })
+  t.equal(await ask(client), 'b')
+  t.equal((await open()).getPeerCertificate().subjectaltname, 'DNS:two.test')
 })
