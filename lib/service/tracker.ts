@@ -138,9 +138,8 @@ export class BackendTracker {
   }
 
   /**
-   * Its configuration is another one. What is known of it stays as far as that speaks of the same: its flows and counters
-   * always, its health while the same is probed, what an operator wanted while its own entry reads the same (the caller
-   * looks after that).
+   * Its configuration is another one. What is known of it stays: flows and counters always, health while the same is probed,
+   * what an operator wanted while its own entry reads the same (the caller looks after that).
    */
   become(options: TrackerOptions): void {
     const before = this.#options
@@ -186,7 +185,7 @@ export class BackendTracker {
   get probeType(): HealthConfig['type'] {
     return this.#options.health.type
   }
-  /** What its part of the configuration says; see `entryOf`. */
+  /** See `entryOf`. */
   get entry(): string {
     return entryOf(this.#options.backend)
   }
@@ -359,7 +358,7 @@ export class BackendTracker {
     this.#slowStart = recovers ? new SlowStart(clock, slowStartMs) : null
     if (cause !== 'drain-ended') this.why = why
     this.since = this.#options.clock.wall()
-    // Each drain has its own time: what was left of an earlier one is void.
+    // What was left of an earlier drain is void.
     this.#deadline = state === 'draining' ? this.since + this.#options.drainTimeoutMs : null
     const key = `${before} ${state} ${cause}`
     this.#changes.set(key, (this.#changes.get(key) ?? 0) + 1)
