@@ -54,6 +54,7 @@ t.test('no log, answer, metric or command shows a secret', async (t) => {
     '/api/v1/services',
     '/api/v1/services/failing',
   ]
+  paths.push('/api/v1/config', '/api/v1/config/history')
   for (const path of paths) shown.set(path, await (await balancer.get(path, auth)).text())
   shown.set('refused', await (await balancer.get('/api/v1/status')).text())
   for (const args of [['query'], ['query', '--json'], ['query', 'wrong/127.0.0.1:1'], ['top'], ['certs', 'list']])
