@@ -22,15 +22,20 @@ export function createHttpProbe(health: HealthConfig): Probe {
     method: health.method,
     headers: fieldsOf(health),
     maxHead: MAX_HEAD_BYTES,
-    ...(scheme === 'https' ? { connect: trustOf(health) } : null),
     maxBytes: health.body === undefined ? 0 : MAX_BODY_BYTES,
     ...(typeof health.body === 'string' ? { until: health.body } : null),
   }
+  const trust = scheme === 'https' ? trustOf(health) : null
   const fits = fitnessOf(health.body)
   return {
     check: async ({ host, port }: Address, signal: AbortSignal): Promise<ProbeResult> => {
       const origin = `${scheme}://${formatAddress(host, port)}`
-      const answer = await httpRequest({ ...request, origin, signal }).catch(rethrow)
+      const answer = await httpRequest({
+        ...request,
+        ...(trust === null ? null : { connect: trust() }),
+        origin,
+        signal,
+      }).catch(rethrow)
       return judge(answer, health, fits)
     },
   }

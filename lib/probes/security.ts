@@ -1,6 +1,6 @@
 /** How probes use TLS: when, and whom they trust. */
 import { X509Certificate } from 'node:crypto'
-import { readFileSync } from 'node:fs'
+import { readFileSync, statSync } from 'node:fs'
 import type { HealthConfig } from '../config/index.ts'
 import { BalancerError, codeOf, messageOf, type TlsTrust } from '../core/index.ts'
 
@@ -12,11 +12,49 @@ export interface Security {
 /** @throws BalancerError for a CA file that can't be used */
 export function securityOf(health: HealthConfig): Security {
   const mode = health.type === 'tls' ? 'implicit' : health.tls.mode
-  return { mode, trust: mode === 'off' ? {} : trustOf(health) }
+  if (mode === 'off') return { mode, trust: {} }
+  const trust = trustOf(health)
+  return {
+    mode,
+    get trust() {
+      return trust()
+    },
+  }
 }
 
+/**
+ * Whom a probe trusts at the moment: its files are read again when they have changed, and what can't be used leaves what was there.
+ * @throws BalancerError for a CA file that can't be used, now but not later
+ */
+export function trustOf(health: HealthConfig): () => TlsTrust {
+  const { ca, cert, key } = health.tls
+  const files = [ca, cert, key].filter((file) => file !== undefined)
+  let seen = looks(files) // before they are read: a change meanwhile is seen later
+  let trust = read(health)
+  return () => {
+    const now = looks(files)
+    if (now === seen) return trust
+    seen = now
+    try {
+      trust = read(health)
+    } catch {
+      // Half written, or damaged: flows keep what they had, too.
+    }
+    return trust
+  }
+}
+
+/** Differs when a file was written or replaced. */
+const looks = (files: readonly string[]): string =>
+  files
+    .map((file) => {
+      const found = statSync(file, { throwIfNoEntry: false })
+      return found === undefined ? '' : `${found.ino} ${found.size} ${found.mtimeMs}`
+    })
+    .join()
+
 /** @throws BalancerError for a CA file that can't be used */
-export function trustOf({ tls, host }: HealthConfig): TlsTrust {
+function read({ tls, host }: HealthConfig): TlsTrust {
   const servername = tls.serverName ?? (host === undefined ? undefined : withoutPort(host))
   return {
     rejectUnauthorized: !tls.insecureSkipVerify,

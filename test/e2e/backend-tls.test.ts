@@ -1,7 +1,7 @@
 /** TLS towards backends: who is believed, who we are, sessions, and what both engines and probes make of it. */
 import { createHash, X509Certificate } from 'node:crypto'
 import { once } from 'node:events'
-import { readFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { createServer as createHttpsServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
@@ -12,6 +12,7 @@ import { ENGINE } from '../support/differences.ts'
 import { eventually, within } from '../support/eventually.ts'
 import { connect } from '../support/raw.ts'
 import { Authority, type IssuedFiles, noOpenssl } from '../tls/fixtures/openssl.ts'
+import { reload } from './fixtures/reloads.ts'
 
 t.test('TLS towards backends', { skip: noOpenssl }, async (t) => {
   const dir = t.testdir({ ours: {}, theirs: {} })
@@ -187,6 +188,25 @@ t.test('TLS towards backends', { skip: noOpenssl }, async (t) => {
       })
       t.match(down.why, why)
     }
+  })
+
+  t.test('another file of authorities is taken up by a reload, for flows and probes, without a restart', async (t) => {
+    const config = {
+      virtualServices: {
+        one: service(
+          addresses.stranger,
+          { ca: 'trusted.pem' },
+          { health: { type: 'https', path: '/', interval: '1s' } },
+        ),
+      },
+    }
+    const moved = await startBalancer(t, config, { files: { 'trusted.pem': ours.pem } })
+    t.match(await ask('one', '/', moved), { status: 503 })
+    writeFileSync(join(moved.dir, 'trusted.pem'), theirs.pem)
+    await reload(moved)
+    await eventually('the backend', async () => (await ask('one', '/', moved)).status === 200)
+    t.match(await moved.status(), { problems: [] })
+    await moved.stop()
   })
 
   t.test('a handshake that hangs ends with the time of a connect', async (t) => {

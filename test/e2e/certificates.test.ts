@@ -10,6 +10,7 @@ import { type Balancer, startBalancer } from '../support/balancer.ts'
 import { eventually, within } from '../support/eventually.ts'
 import { Authority, noOpenssl } from '../tls/fixtures/openssl.ts'
 
+const SWAPS = Number(process.env['EVENKEEL_SWAPS'] ?? 4)
 const authority = await makeAuthority('certificates', 30)
 const make = (...names: string[]) => makeLeaf(authority, names, 30)
 const [shop, wild, other] = await Promise.all([make('shop.test', '127.0.0.1'), make('*.wild.test'), make('other.test')])
@@ -151,7 +152,7 @@ t.test('a certificate is exchanged under load: no handshake fails, and within 2 
     }),
   )
   const slowest: number[] = []
-  for (let round = 0; round < 4; round++) {
+  for (let round = 0; round < SWAPS; round++) {
     const next = await make('shop.test', '127.0.0.1')
     writeFileSync(join(swapped.dir, 'shop.pem'), next.cert)
     writeFileSync(join(swapped.dir, 'shop.key'), next.key)
@@ -172,6 +173,7 @@ t.test('a certificate is exchanged under load: no handshake fails, and within 2 
   await load
   t.equal(failures, 0)
   t.ok(handshakes > 50, `${handshakes} handshakes`)
+  t.comment(`${SWAPS} swaps, ${handshakes} handshakes, taken up within ${Math.round(Math.max(...slowest))} ms`)
   t.ok(Math.max(...slowest) < 2500, `taken up within ${slowest.map(Math.round)} ms`)
   held.write('hello')
   t.equal(String((await within(once(held, 'data'), 'an echo'))[0]), 'hello', 'connections stay')
