@@ -1,4 +1,5 @@
 /** Planted secrets are in nothing that people or programs are shown, and in no thread that has no use for them. */
+// biome-ignore-all lint/suspicious/noTemplateCurlyInString: it is the syntax of the configuration
 import { existsSync, readFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
