@@ -10,7 +10,8 @@ export interface Claim {
 
 /** Binds `host:port` exclusively; port 0 gets a free one. Throws LISTEN_FAILED with the reason. */
 export async function claimPort(service: string, host: string, port: number): Promise<Claim> {
-  const server = createServer()
+  // Who connects meanwhile finds nobody yet, as a moment before: kept, the connection would hold the release up.
+  const server = createServer((socket) => socket.resetAndDestroy())
   await new Promise<void>((resolve, reject) => {
     server.once('error', (error) =>
       reject(new BalancerError('LISTEN_FAILED', sentence(service, host, port, error), { cause: error })),
