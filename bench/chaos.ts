@@ -4,7 +4,7 @@
  */
 import { writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
-import { type Report, run } from './chaos/campaign.ts'
+import { type Campaign, type Mix, type Report, run } from './chaos/campaign.ts'
 import { SCENES, type Scene } from './chaos/scenes.ts'
 
 const USAGE = `usage: node bench/chaos.ts [options]
@@ -15,6 +15,9 @@ const USAGE = `usage: node bench/chaos.ts [options]
   --schedule        print the schedule and end
   --json FILE       write the report
 `
+
+const CALIBRATION_S = 8
+const FREE_RATE = 100_000 // a second: nothing waits
 
 const print = (line: string): void => void process.stderr.write(`${line}\n`)
 
@@ -56,7 +59,25 @@ function parseOptions(args: string[]): Options {
   }
 }
 
-function render({ flows, blows, repeated, left, problems, seconds }: Report): string {
+/** The mixes at half the pace that they reach when nothing holds them back. */
+async function calibrated(
+  campaign: Pick<Campaign, 'seed' | 'backends' | 'mixes'>,
+  signal: AbortSignal,
+): Promise<Mix[]> {
+  const free = campaign.mixes.map((mix) => ({ ...mix, rate: FREE_RATE }))
+  const how = { ...campaign, mixes: free, blows: [], seconds: CALIBRATION_S, note: print, keep: false }
+  const { flows, seconds } = await run(how, signal)
+  return free.map(({ clients }) => {
+    const ours = Object.entries(flows).filter(([flow]) =>
+      Object.keys(clients).includes(flow.replace(/-(get|post)$/, '')),
+    )
+    const rate = Math.round(ours.reduce((sum, [, { whole }]) => sum + whole, 0) / seconds / 2)
+    print(`${Object.keys(clients).join(', ')}: ${rate} a second, half of what they reach`)
+    return { rate, clients }
+  })
+}
+
+function render({ flows, blows, repeated, left, problems, seconds, memory }: Report): string {
   const lines = ['| flow | sent | whole | ended otherwise, with a reason |', '| --- | ---: | ---: | --- |']
   for (const [flow, { sent, whole, excused }] of Object.entries(flows).sort(([a], [b]) => (a < b ? -1 : 1))) {
     const others = Object.entries(excused).map(([outcome, n]) => `${outcome} ${n}`)
@@ -64,6 +85,10 @@ function render({ flows, blows, repeated, left, problems, seconds }: Report): st
   }
   const done = Object.entries(blows).map(([kind, n]) => `${kind} ${n}`)
   lines.push('', `${seconds.toFixed(0)} s; faults: ${done.join(', ')}; safe requests executed again: ${repeated}`)
+  if (memory !== undefined) {
+    const [warm, end] = memory.map((bytes) => `${(bytes / 1024 / 1024).toFixed(0)} MiB`)
+    lines.push(`memory after the first minute ${warm}, at the end ${end}`)
+  }
   for (const line of left) lines.push(`left out: ${line}`)
   for (const line of problems) lines.push(`BROKEN: ${line}`)
   return `${lines.join('\n')}\n`
@@ -85,7 +110,8 @@ async function main(args: string[]): Promise<number> {
       return 0
     }
     for (const name of ['SIGINT', 'SIGTERM'] as const) process.on(name, () => interrupt.abort())
-    const report = await run({ ...campaign, seed, seconds, note: print, keep: true }, interrupt.signal)
+    const mixes = scene.calibrated === true ? await calibrated({ ...campaign, seed }, interrupt.signal) : campaign.mixes
+    const report = await run({ ...campaign, mixes, seed, seconds, note: print, keep: true }, interrupt.signal)
     if (json !== undefined) writeFileSync(json, `${JSON.stringify(report, null, 2)}\n`)
     process.stdout.write(render(report))
     if (report.problems.length === 0) return 0

@@ -5,7 +5,9 @@ import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { messageOf } from '../../lib/core/index.ts'
 import { eventually } from '../../test/support/eventually.ts'
+import { readMemory } from '../cpu.ts'
 import { sumOf } from '../siege/target.ts'
+import { quantile } from '../stats.ts'
 import type { ClientOptions } from './client-process.ts'
 import { deedOf } from './deeds.ts'
 import { Hand } from './hand.ts'
@@ -17,6 +19,9 @@ import { Stage } from './stage.ts'
 const REST_MS = 20_000 // until all is as before, once the clients have gone
 const CLIENTS_MS = 30_000 // until the last of them has seen the end of what it had begun
 const VERDICT_MS = 60_000
+const WATCH_MS = 1000
+const WARM_S = 60 // then the memory is what it should be at the end
+const MOST_MEMORY = 1.1
 const MOST_MORE_DESCRIPTORS = 8 // of idle connections to backends, which come and go
 
 export type Mix = Pick<ClientOptions, 'rate' | 'clients'>
@@ -43,6 +48,8 @@ export interface Report {
   /** Kinds that could not be done here, and why. */
   readonly left: readonly string[]
   readonly seconds: number
+  /** Bytes of memory of the balancer: after the first minute, and at the end. Absent: it did not run for long enough, or ended in between. */
+  readonly memory?: readonly [number, number]
 }
 
 export async function run(campaign: Campaign, signal: AbortSignal): Promise<Report> {
@@ -73,6 +80,10 @@ class Run {
   readonly #done: Record<string, number> = {}
   readonly #left = new Set<string>()
   readonly #hands: Hand[] = []
+  /** Bytes that the balancer had, by the second. */
+  readonly #memory: number[] = []
+
+  #undo: () => void = () => undefined
 
   constructor(campaign: Campaign, stage: Stage, signal: AbortSignal) {
     this.#campaign = campaign
@@ -86,13 +97,16 @@ class Run {
       const recorder = await Hand.start('the recorder', './recorder-process.ts', [this.#stage.journals])
       this.#hands.push(recorder)
       const before = this.#descriptors()
-      const begun = performance.now()
       const clients = await this.#startClients()
+      const begun = performance.now()
+      const watch = setInterval(() => this.#watch(), WATCH_MS)
+      this.#undo = () => clearInterval(watch)
       await Promise.all(this.#campaign.blows.map((blow) => this.#strike(blow, begun)))
       await this.#until(begun + this.#campaign.seconds * 1000)
       for (const each of clients) each.tell({ over: true })
       for (const each of clients) await this.#expect(() => each.exited(CLIENTS_MS))
       const seconds = (performance.now() - begun) / 1000
+      const memory = this.#compareMemory()
       await this.#afterwards(before)
       const verdict = await recorder.ask<Verdict>({ verdict: true }, VERDICT_MS)
       const more = verdict.violationCount - verdict.violations.length
@@ -104,11 +118,30 @@ class Run {
         blows: this.#done,
         left: [...this.#left],
         seconds,
+        ...(memory === undefined ? {} : { memory }),
       }
     } finally {
+      this.#undo()
       for (const hand of this.#hands) await hand.kill()
       this.#journal.close()
     }
+  }
+
+  #watch(): void {
+    if (this.#stage.running) this.#memory.push(readMemory(this.#stage.balancer.pid))
+    this.#stage.trimLog()
+  }
+
+  /** A median over ten seconds each: a collection of garbage comes when it comes. */
+  #compareMemory(): [number, number] | undefined {
+    const span = 10
+    if (this.#memory.length < 2 * WARM_S || this.#done['process-kill'] || this.#done['process-restart'])
+      return undefined
+    const [warm, end] = [this.#memory.slice(WARM_S - span, WARM_S), this.#memory.slice(-span)]
+    const [before, after] = [quantile(warm, 0.5), quantile(end, 0.5)]
+    const told = [before, after].map((bytes) => `${(bytes / 1024 / 1024).toFixed(0)} MiB`).join(', at the end ')
+    if (after > before * MOST_MEMORY) this.#problem(`memory after the first minute ${told}`)
+    return [before, after]
   }
 
   async #startClients(): Promise<Hand[]> {

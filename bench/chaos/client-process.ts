@@ -20,7 +20,7 @@ export interface ClientOptions {
   readonly clients: Readonly<Partial<Record<Flow, number>>>
 }
 
-export type Flow = 'h1' | 'h1-new' | 'h1-tls' | 'h1-tls-new' | 'h2' | 'tcp' | 'tls' | 'websocket' | 'websocket-tls'
+export type Flow = 'h1' | 'h1-new' | 'h1-tls' | 'h1-tls-new' | 'h2' | 'tcp' | 'tls' | 'websocket' | 'wss'
 
 const options = JSON.parse(process.argv[2] ?? '') as ClientOptions
 const { ports, ca } = options
@@ -86,8 +86,7 @@ const WORK: Record<Flow, (random: Random) => Promise<void>> = {
   tcp: (random) => streams('tcp', (id) => echoBytes(id, random, { port: ports.tcp, over: isOver })),
   tls: (random) => streams('tls', (id) => echoBytes(id, random, { port: ports.tls, ca, over: isOver })),
   websocket: (random) => streams('websocket', (id) => echoMessages(id, random, { port: ports.web, over: isOver })),
-  'websocket-tls': (random) =>
-    streams('wss', (id) => echoMessages(id, random, { port: ports.secure, ca, over: isOver })),
+  wss: (random) => streams('wss', (id) => echoMessages(id, random, { port: ports.secure, ca, over: isOver })),
 }
 
 const timer = setInterval(() => journal.flush(), FLUSH_MS)

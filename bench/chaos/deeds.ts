@@ -27,11 +27,6 @@ const spoil = (kind: RelayKind): Deed => ({
   end: (stage, { target }) => stage.spoil(target, { mode: 'pass' }),
 })
 
-async function endThread(stage: Stage, { target }: Blow): Promise<void> {
-  await stage.order(`/threads/${target.slice(1)}/restart`)
-  stage.ended++
-}
-
 const misbehaviours = Object.fromEntries(
   MISBEHAVIOUR_NAMES.map((name): [string, Deed] => [
     name,
@@ -72,7 +67,7 @@ const DEEDS: Readonly<Record<string, Deed>> = {
     begin: (stage, { target }) => stage.orderBackend(target, 'stop'),
     end: (stage, { target }) => stage.orderBackend(target, 'start'),
   },
-  'thread-end': { begin: endThread, end: nothing },
+  'thread-end': { begin: (stage, { target }) => stage.endThread(target.slice(1)), end: nothing },
   'process-kill': {
     begin: async (stage) => void (await stage.stopBalancer('SIGKILL')),
     end: (stage) => stage.startBalancer(),
@@ -84,6 +79,8 @@ const DEEDS: Readonly<Record<string, Deed>> = {
     },
     end: (stage) => stage.startBalancer(),
   },
+  reload: { begin: (stage, { salt }) => stage.reload(salt), end: nothing },
+  'reload-refused': { begin: (stage, { salt }) => stage.reloadInVain(salt), end: nothing },
   certificates: { begin: (stage) => stage.exchangeCertificate(), end: nothing },
   'disk-full': {
     begin: (stage) => stage.disk.fill(),

@@ -44,6 +44,8 @@ export type Kind =
   | 'process-kill'
   | 'process-restart'
   | 'certificates'
+  | 'reload'
+  | 'reload-refused'
   | 'disk-full'
 
 /** Backends that the balancer reaches directly, and those behind a relay. */
@@ -127,6 +129,8 @@ export const PLANS: readonly Plan[] = [
   { kind: 'process-kill', weight: 1, targets: ['balancer'], lasts: [0, 0], rest: START, excuses: ENDED },
   { kind: 'process-restart', weight: 1, targets: ['balancer'], lasts: [0, 0], rest: START, excuses: ENDED },
   { kind: 'certificates', weight: 4, targets: ['certificates'], lasts: [0, 0], rest: EXCHANGE, excuses: NOTHING },
+  { kind: 'reload', weight: 8, targets: ['configuration'], lasts: [0, 0], rest: SETTLE, excuses: NOTHING },
+  { kind: 'reload-refused', weight: 3, targets: ['configuration'], lasts: [0, 0], rest: SETTLE, excuses: NOTHING },
   { kind: 'disk-full', weight: 2, targets: ['disk'], lasts: [500, 2000], rest: SETTLE, excuses: NOTHING },
 ]
 

@@ -7,14 +7,16 @@ import { beatSchedule, drawSchedule, rowSchedule } from './schedule.ts'
 export interface Scene {
   readonly name: string
   readonly seconds: number
+  /** Clients come at half the pace that they reach without faults and pauses. */
+  readonly calibrated?: true
   campaign(seed: number, seconds: number): Pick<Campaign, 'blows' | 'backends' | 'mixes'>
 }
 
 const MIXED: Campaign['mixes'] = [
   { rate: 90, clients: { h1: 6, 'h1-new': 3, tcp: 4, websocket: 4 } },
-  { rate: 90, clients: { 'h1-tls': 3, 'h1-tls-new': 1, h2: 3, tls: 3, 'websocket-tls': 3 } },
+  { rate: 90, clients: { 'h1-tls': 3, 'h1-tls-new': 1, h2: 3, tls: 3, wss: 3 } },
 ]
-const KILL_EVERY = 3000 // ms: down, found down, up again, found up again
+const KILL_EVERY = 2000 // ms: down, found down, up again, found up again
 const TAIL = 3000 // ms behind the last fault
 
 const mixed: Scene = {
@@ -41,14 +43,31 @@ const faults: Scene = {
 /** One of two backends is killed again and again, at 300 requests a second. */
 const kills: Scene = {
   name: 'kills',
-  seconds: 305,
+  seconds: 204, // 100 kills
   campaign: (seed, seconds) => ({
     blows: beatSchedule(seed, seconds * 1000, [
-      { kind: 'backend-kill', targets: ['b0'], every: KILL_EVERY, from: 1000, lasts: 1000 },
+      { kind: 'backend-kill', targets: ['b0'], every: KILL_EVERY, from: 1000, lasts: 700 },
     ]),
     backends: DIRECT,
     mixes: [{ rate: 300, clients: { h1: 16, 'h1-new': 8 } }],
   }),
 }
 
-export const SCENES: Readonly<Record<string, Scene>> = { mixed, faults, kills }
+/** Minutes of everything that an appliance lives through in months. */
+const soak: Scene = {
+  name: 'soak',
+  seconds: 600,
+  calibrated: true,
+  campaign: (seed, seconds) => ({
+    blows: beatSchedule(seed, seconds * 1000, [
+      { kind: 'reload', targets: ['configuration'], every: 2000, from: 1000, lasts: 0 },
+      { kind: 'backend-kill', targets: DIRECT, every: 5000, from: 2500, lasts: 1000 },
+      { kind: 'certificates', targets: ['certificates'], every: 10_000, from: 4000, lasts: 0 },
+      { kind: 'thread-end', targets: ['t0', 't1'], every: 60_000, from: 30_000, lasts: 0 },
+    ]),
+    backends: BACKENDS,
+    mixes: MIXED,
+  }),
+}
+
+export const SCENES: Readonly<Record<string, Scene>> = { mixed, faults, kills, soak }

@@ -1,6 +1,6 @@
 /** A balancer in front of its backends, some of them behind a relay, and what can be done to each. */
 import { randomInt } from 'node:crypto'
-import { mkdirSync, renameSync, writeFileSync } from 'node:fs'
+import { mkdirSync, renameSync, statSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { connect } from 'node:tls'
 import { makeAuthority, makeLeaf, type Signed } from '../../lib/tls/signing.ts'
@@ -20,7 +20,11 @@ type Ports = Readonly<Record<'http' | 'tcp', number>>
 const START_MS = 30_000
 const UP_MS = 20_000
 const EXCHANGE_MS = 15_000 // of certificates: the files are looked at every second, and read once they rest
+const ORDER_MS = 20_000 // a reload waits for data threads that are just being replaced
 const CERTIFICATES = 3
+const VARIANTS = 4
+const ACCESS_LOG = 'access.log'
+const MOST_LOG = 1024 * 1024 // of the disk's four
 const DAYS = 2
 
 /** One backend: where it listens, and where the balancer goes. */
@@ -53,7 +57,7 @@ export class Stage {
   /** Where all processes leave their journals. */
   readonly journals: string
   readonly disk: Disk
-  readonly ports: Readonly<Record<Service, number>>
+  readonly ports: Readonly<Record<Service | 'extra', number>>
   /** What clients trust. */
   readonly ca: string
   /** Threads that were ended on purpose, of the balancer that runs. */
@@ -63,6 +67,9 @@ export class Stage {
   readonly #places = new Map<string, Place>()
   readonly #certificates: readonly Signed[]
   #certificate = 0
+  /** Of the configuration, which. */
+  #variant = 0
+  #editing: Promise<void> = Promise.resolve()
   #relay: Hand | null = null
   #balancer: Balancer | null = null
   /** Pending while none runs. */
@@ -85,7 +92,14 @@ export class Stage {
     const certificates: Signed[] = []
     for (let i = 0; i < CERTIFICATES; i++)
       certificates.push(await makeLeaf(authority, ['localhost', '127.0.0.1'], DAYS))
-    const ports = { web: await newPort(), secure: await newPort(), tcp: await newPort(), tls: await newPort() }
+    const [web, secure, tcp, tls, extra] = [
+      await newPort(),
+      await newPort(),
+      await newPort(),
+      await newPort(),
+      await newPort(),
+    ]
+    const ports = { web, secure, tcp, tls, extra }
     const stage = new Stage(folder, ports, authority.cert, certificates)
     try {
       await stage.#startBackends(backends)
@@ -97,6 +111,10 @@ export class Stage {
       throw error
     }
     return stage
+  }
+
+  get running(): boolean {
+    return this.#balancer !== null
   }
 
   get balancer(): Balancer {
@@ -156,36 +174,99 @@ export class Stage {
     this.#relay?.tell({ name: backend, spoiling })
   }
 
-  #config(): object {
-    const backends = (kind: 'http' | 'tcp') =>
-      [...this.#places].map(([name, { seen }]) => ({ name, address: `${this.#host}:${seen[kind]}` }))
+  /** Writes the next of several configurations, each of which differs really, and takes it into force. */
+  reload(salt: number): Promise<void> {
+    return this.#alone(() => this.#reload(salt))
+  }
+
+  async #reload(salt: number): Promise<void> {
+    const next = salt % VARIANTS
+    this.#variant = next === this.#variant ? (next + 1) % VARIANTS : next
+    const balancer = await this.#ready.promise
+    await balancer.rewrite(this.#config())
+    await this.order('/reload')
+  }
+
+  /** Asks for what can't be brought about, and must be told so. */
+  reloadInVain(salt: number): Promise<void> {
+    return this.#alone(() => this.#reloadInVain(salt))
+  }
+
+  /** One at a time has the configuration's file. */
+  #alone(work: () => Promise<void>): Promise<void> {
+    this.#editing = this.#editing.catch(() => undefined).then(work)
+    return this.#editing
+  }
+
+  async #reloadInVain(salt: number): Promise<void> {
+    const balancer = await this.#ready.promise
+    const good = this.#config()
+    const bad = [
+      { protocol: 'tcp', listen: ['127.0.0.1:0'], backends: [], nonsense: true },
+      { protocol: 'tcp', listen: [balancer.admin], backends: ['127.0.0.1:1'] }, // which is taken
+      {
+        protocol: 'tls',
+        listen: ['127.0.0.1:0'],
+        tls: { certificates: [{ cert: join(this.folder, 'tls.pem'), key: join(this.folder, 'none.key') }] },
+        backends: ['127.0.0.1:1'],
+      },
+    ][salt % 3]
+    await balancer.rewrite({ ...good, virtualServices: { ...good.virtualServices, zz: bad } })
+    try {
+      const answer = await this.#post('/reload')
+      if (answer.status !== 422) throw new Error(`${JSON.stringify(bad)} was answered ${answer.status}`)
+    } finally {
+      await balancer.rewrite(good)
+    }
+  }
+
+  #config() {
+    const { http, tcp } = { http: this.#entries('http'), tcp: this.#entries('tcp') }
     const listen = (service: Service) => [`127.0.0.1:${this.ports[service]}`]
     const tls = { certificates: [{ cert: join(this.folder, 'tls.pem'), key: join(this.folder, 'tls.key') }] }
+    const timeouts = { connect: '2s', firstByte: '3s', body: '4s' }
+    // What differs: the policy, a time, another name for a backend, and services that come, go and change.
+    const [odd, high] = [this.#variant % 2 === 1, this.#variant >= 2]
+    const twin = odd ? [{ ...http[0], name: 'twin' }] : []
     return {
       appliance: {
         threads: THREADS,
         stateFile: join(this.disk.path, 'state.json'),
         drain: { timeout: '1s' },
       },
-      accessLog: { path: join(this.disk.path, 'access.log') },
+      accessLog: { path: join(this.disk.path, ACCESS_LOG) },
       defaults: {
         health: { interval: '200ms', fastInterval: '100ms', downInterval: '200ms', timeout: '1s', fall: 2, rise: 2 },
-        drain: { timeout: '2s' },
-        timeouts: { connect: '2s', firstByte: '3s', body: '4s' },
+        drain: { timeout: '20s' }, // longer than a stream lives: nothing is cut because a reload took its backend
+        timeouts,
       },
       virtualServices: {
-        web: { protocol: 'http', listen: listen('web'), backends: backends('http') },
-        secure: { protocol: 'https', listen: listen('secure'), tls, backends: backends('http') },
-        tcp: { protocol: 'tcp', listen: listen('tcp'), backends: backends('tcp') },
-        tls: { protocol: 'tls', listen: listen('tls'), tls, balance: 'least-connections', backends: backends('tcp') },
+        web: { protocol: 'http', listen: listen('web'), backends: [...http, ...twin] },
+        secure: {
+          ...{ protocol: 'https', listen: listen('secure'), tls, backends: http },
+          timeouts: { ...timeouts, keepAlive: high ? '50s' : '60s' },
+        },
+        tcp: { protocol: 'tcp', listen: listen('tcp'), balance: high ? 'random-two' : 'round-robin', backends: tcp },
+        tls: { protocol: 'tls', listen: listen('tls'), tls, balance: 'least-connections', backends: tcp },
+        ...(odd ? { extra: { protocol: 'tcp', listen: [`127.0.0.1:${this.ports.extra}`], backends: tcp } } : {}),
       },
     }
   }
 
+  /** The backends as the balancer is told them. */
+  #entries(kind: 'http' | 'tcp'): { name: string; address: string }[] {
+    return [...this.#places].map(([name, { seen }]) => ({ name, address: `${this.#host}:${seen[kind]}` }))
+  }
+
   async startBalancer(): Promise<void> {
-    this.#balancer = await startBalancer({ teardown: (fn) => void this.#undo.push(fn) }, this.#config(), {
-      deadline: START_MS,
-    })
+    const undo = { teardown: (fn: () => unknown) => void this.#undo.push(fn) }
+    try {
+      this.#balancer = await startBalancer(undo, this.#config(), { deadline: START_MS })
+    } catch (error) {
+      this.#ready.promise.catch(() => undefined)
+      this.#ready.reject(new Error('the balancer does not run', { cause: error }))
+      throw error
+    }
     this.ended = 0
     this.#ready.resolve(this.#balancer)
   }
@@ -201,10 +282,25 @@ export class Stage {
 
   /** Asks the admin API to do something; rejects when it was not done. */
   async order(path: string, body: object = {}): Promise<void> {
-    const headers = { 'content-type': 'application/json' }
-    const balancer = await this.#ready.promise
-    const answer = await balancer.get(`/api/v1${path}`, { method: 'POST', headers, body: JSON.stringify(body) })
+    const answer = await this.#post(path, body)
     if (!answer.ok) throw new Error(`${path} was answered ${answer.status}: ${await answer.text()}`)
+  }
+
+  async #post(path: string, body: object = {}): Promise<Response> {
+    const headers = { 'content-type': 'application/json' }
+    const { admin } = await this.#ready.promise
+    const signal = AbortSignal.timeout(ORDER_MS)
+    try {
+      return await fetch(`http://${admin}/api/v1${path}`, {
+        method: 'POST',
+        headers,
+        body: JSON.stringify(body),
+        signal,
+      })
+    } catch (error) {
+      if ((await this.#ready.promise).admin === admin) throw error
+      return this.#post(path, body) // that process was ended meanwhile
+    }
   }
 
   /** The same for a backend in all services. */
@@ -227,6 +323,21 @@ export class Stage {
     return next.cert
   }
 
+  /** Ends a data thread, and waits for the one that takes its place. */
+  async endThread(thread: string): Promise<void> {
+    await this.order(`/threads/${thread}/restart`)
+    this.ended++
+    await eventually(
+      'all data threads run again',
+      async () => {
+        const { threads } = (await this.balancer.status()) as { threads: { state: string; restarts: number }[] }
+        const restarts = threads.reduce((sum, each) => sum + each.restarts, 0)
+        return restarts >= this.ended && threads.every(({ state }) => state === 'running')
+      },
+      UP_MS,
+    )
+  }
+
   /** Puts another certificate into the files, and waits until clients are shown it, or there is a next one. */
   async exchangeCertificate(): Promise<void> {
     const cert = this.#writeCertificate().replaceAll(/\s|-----[A-Z ]+-----/g, '')
@@ -241,15 +352,22 @@ export class Stage {
 
   /** Waits until every service counts every backend up. */
   async allUp(deadline: number): Promise<void> {
-    const want = this.#places.size * SERVICES.length
+    const least = this.#places.size * SERVICES.length
     await eventually(
       'all backends are up',
       async () => {
-        const metrics = await this.balancer.metrics()
-        return [...metrics.matchAll(/^evenkeel_backend_state\{.*state="up"\} 1$/gm)].length === want
+        const states = [...(await this.balancer.metrics()).matchAll(/^evenkeel_backend_state\{.*state="up"\} (\d)$/gm)]
+        return states.length >= least && states.every(([, up]) => up === '1')
       },
       deadline,
     )
+  }
+
+  /** Keeps the access log from filling the disk, as logrotate would. */
+  trimLog(): void {
+    const path = join(this.disk.path, ACCESS_LOG)
+    const { size } = statSync(path, { throwIfNoEntry: false }) ?? { size: 0 }
+    if (size > MOST_LOG) truncateSync(path)
   }
 
   async close(): Promise<void> {
