@@ -4,7 +4,7 @@ import { parentPort, workerData } from 'node:worker_threads'
 import { Board, ThreadCell } from './board/index.ts'
 import { createRelayedLogger, DeadlineWheel, messageOf, nowMs, onFault } from './core/index.ts'
 import { createDatapath, type Datapath, Doors, Heartbeat, type ThreadTools } from './datapaths/index.ts'
-import type { FromThread, Request, ThreadStart, ToThread } from './service/index.ts'
+import type { Answer, FromThread, Request, ThreadStart, ToThread } from './service/index.ts'
 import { AccessLog } from './telemetry/index.ts'
 import { Challenges, TicketRing } from './tls/index.ts'
 
@@ -12,7 +12,8 @@ const STINT_MS = 5 // flows run between two stints of preparing
 
 const port = parentPort
 if (port === null) throw new Error('data-thread.ts runs in a worker')
-const { board, bindings, threads, thread, accessLog, services, gates, tickets, challenges } = workerData as ThreadStart
+const given = workerData as ThreadStart
+const { board, bindings, threads, thread, accessLog, services, gates, tickets, challenges, handed } = given
 
 const tell = (message: FromThread): void => port.postMessage(message)
 const log = createRelayedLogger({ thread }, (line) => tell({ type: 'log', line }))
@@ -28,7 +29,7 @@ const tools: ThreadTools = {
   log,
   tickets: new TicketRing(tickets),
   challenges: new Challenges(challenges),
-  doors: new Doors(),
+  doors: new Doors(handed),
 }
 const datapaths = new Map<string, Datapath>()
 /** Those with another view than before once the change under way is committed, and those that it adds. */
@@ -41,12 +42,27 @@ onFault((error, client) => {
   log.error({ err: error, client }, `an unexpected error ended a flow: ${messageOf(error)}`)
 })
 
+/** The process before has not let us in yet. */
+let waits = handed !== null
+let letIn = (): void => {}
+const opening = new Promise<void>((resolve) => {
+  letIn = () => {
+    waits = false
+    resolve()
+  }
+})
+
 async function start(): Promise<void> {
   try {
     for (const view of services) {
       const datapath = createDatapath(tools)
       datapaths.set(view.name, datapath)
       await datapath.prepare(view, gates[view.name] ?? 'open')
+    }
+    if (handed !== null) {
+      tell({ type: 'ready' })
+      await opening
+      await tools.doors.listen()
     }
     for (const datapath of datapaths.values()) datapath.commit()
     heartbeat.start()
@@ -58,11 +74,13 @@ async function start(): Promise<void> {
 }
 
 async function obey(message: ToThread): Promise<void> {
+  if (message.type === 'open') return letIn()
+  if (message.type === 'stop' && waits) return process.exit(0)
   await started // a listener that opens behind a drain would never close
   switch (message.type) {
     case 'drain':
       ending = true
-      await Promise.all([...datapaths.values()].map((datapath) => datapath.drain()))
+      await Promise.all([...datapaths.values()].map((datapath) => datapath.drain(message.politely)))
       await tools.accessLog.close()
       return tell({ type: 'drained' })
     case 'stop':
@@ -70,6 +88,8 @@ async function obey(message: ToThread): Promise<void> {
       await Promise.all([...datapaths.values()].map((datapath) => datapath.close()))
       await tools.accessLog.close()
       return process.exit(0)
+    case 'take-back':
+      return tools.doors.takeBack()
     case 'reopen-logs':
       return tools.accessLog.reopen()
     case 'collect':
@@ -99,7 +119,7 @@ function inTurn(act: () => Promise<void> | void): Promise<null> {
   return turn.then(() => null)
 }
 
-async function carryOut(request: Request): Promise<number | null> {
+async function carryOut(request: Request): Promise<Answer> {
   switch (request.type) {
     case 'tickets':
       tools.tickets.replace(request.tickets)
@@ -113,6 +133,8 @@ async function carryOut(request: Request): Promise<number | null> {
       return inTurn(() => commit(request.removed))
     case 'undo':
       return inTurn(undo)
+    case 'lend':
+      return tools.doors.lend()
     case 'forget':
       return inTurn(() => forget(request.service))
   }

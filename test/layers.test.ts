@@ -27,6 +27,7 @@ const LAYERS: Readonly<Record<string, number>> = {
   admin: 6,
   demo: 6,
   cli: 6,
+  upgrade: 7,
 }
 
 /** Composition roots: they import the index of any folder. */

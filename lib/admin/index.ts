@@ -2,6 +2,7 @@
 export type { VerbAnswer } from './operate.ts'
 export type { PastConfigView, PlanAnswer, ReloadAnswer } from './reload.ts'
 export { type AdminOptions, type AdminServer, startAdmin } from './server.ts'
+export type { Succession, UpgradeAnswer, UpgradeOutcome, UpgradeWish } from './upgrade.ts'
 export type {
   AcmeView,
   BackendView,

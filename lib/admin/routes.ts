@@ -14,12 +14,14 @@ import { answerError, answerJson, answerPieces, answerText, jsonList } from './a
 import type { EventHub } from './events.ts'
 import { operate } from './operate.ts'
 import { listConfigs, plan, putConfig, reload, rollback, showConfig } from './reload.ts'
+import { type Succession, UPGRADE_PATH, upgrade } from './upgrade.ts'
 import { backendView, serviceView, statusView, upOf } from './views.ts'
 
 /** What the routes answer from. */
 export interface AdminContext {
   readonly manager: Manager
   readonly reloads: Reloads
+  readonly succession: Succession
   readonly file: string
   readonly version: string
   readonly exposition: () => Promise<Exposition>
@@ -74,6 +76,7 @@ const ROUTES: readonly Route[] = [
   { method: 'GET', path: '/api/v1/config', handle: showConfig },
   { method: 'PUT', path: '/api/v1/config', maxBody: CONFIG_BYTES, handle: putConfig },
   { method: 'GET', path: '/api/v1/config/history', handle: listConfigs },
+  { method: 'POST', path: UPGRADE_PATH, handle: upgrade },
   ...VERBS.flatMap((verb) =>
     TARGETS.map((path): Route => ({ method: 'POST', path: `${path}/${verb}`, handle: verbHandler(verb) })),
   ),
@@ -150,8 +153,8 @@ async function metrics(context: AdminContext, { request, response }: Call): Prom
   return answerPieces(request, response, exposition.contentType, exposition.pieces())
 }
 
-function status({ manager, reloads, file, version }: AdminContext, { response }: Call): void {
-  answerJson(response, 200, statusView(manager, reloads, { file, version }, Date.now()))
+function status(context: AdminContext, { response }: Call): void {
+  answerJson(response, 200, statusView(context, Date.now()))
 }
 
 function services({ manager }: AdminContext, { request, response }: Call): Promise<void> {

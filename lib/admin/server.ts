@@ -9,18 +9,27 @@ import { EventHub } from './events.ts'
 import { openListener } from './listen.ts'
 import { expositionOf } from './metrics.ts'
 import { type AdminContext, matchRoute } from './routes.ts'
+import { type Succession, UPGRADE_PATH } from './upgrade.ts'
 
 export interface AdminOptions {
   readonly file: string
   readonly version: string
   readonly manager: Manager
   readonly reloads: Reloads
+  readonly succession: Succession
   readonly log: Logger
+  /** As `admin.listen` says it. */
+  readonly listen: string
 }
 
 export interface AdminServer {
   /** `127.0.0.1:9600`, or `unix:/run/evenkeel.sock` */
   readonly address: string
+  /** Gives up the address; who is connected stays. */
+  pause(): void
+  /** Listens again. @throws BalancerError LISTEN_FAILED */
+  resume(): Promise<void>
+  /** Event streams end, requests under way for a while go on. */
   close(): Promise<void>
 }
 
@@ -30,16 +39,18 @@ const MAX_BODY = 64 * 1024
 const HEAD_MS = 5000
 const REQUEST_MS = 10_000
 const CHECK_MS = 1000 // how late a timeout may be
+const LAST_MS = 500 // for answers under way when it closes
 const KEEP_ALIVE_MS = 65_000 // longer than a usual scrape interval
 const STALL_MS = 60_000 // a client that reads nothing for so long is cut; an event stream has its heartbeats
 
 /** @throws BalancerError LISTEN_FAILED */
-export async function startAdmin({ file, version, manager, reloads, log }: AdminOptions): Promise<AdminServer> {
-  const { listen } = manager.config.admin
+export async function startAdmin(options: AdminOptions): Promise<AdminServer> {
+  const { file, version, manager, reloads, succession, log, listen } = options
   const events = new EventHub(manager)
   const context: AdminContext = {
     manager,
     reloads,
+    succession,
     file: resolve(file),
     version,
     exposition: expositionOf(manager, reloads, version),
@@ -70,7 +81,12 @@ export async function startAdmin({ file, version, manager, reloads, log }: Admin
     events.close()
     throw error
   })
-  return { address, close: () => close(server, events) }
+  return {
+    address,
+    pause: () => void server.close(),
+    resume: async () => void (await openListener(server, address)),
+    close: () => close(server, events),
+  }
 }
 
 async function serve(context: AdminContext, access: Access, request: IncomingMessage, response: ServerResponse) {
@@ -90,6 +106,8 @@ async function serve(context: AdminContext, access: Access, request: IncomingMes
   if (body === null) return refuse(response, 413, 'too-large', `a body has at most ${most} bytes`)
   if (match.route !== null) {
     const { route, names } = match
+    if (route.method !== 'GET' && route.path !== UPGRADE_PATH && context.succession.underWay)
+      return answerError(response, 409, 'upgrading', 'an upgrade is under way: ask again when it has ended')
     const by = operatorOf(headers, access.own ? 'unix' : (request.socket.remoteAddress ?? 'gone'))
     const call = { request, response, query: new URLSearchParams(query), names, body, by, trusted: refusal === null }
     return route.handle(context, call)
@@ -118,10 +136,12 @@ async function bodyOf(request: IncomingMessage, most: number): Promise<string | 
   return length === 0 ? '' : Buffer.concat(pieces).toString()
 }
 
-/** Event streams end; what else is under way is cut. */
+/** Event streams end; what is being answered is answered, unless that takes longer. */
 async function close(server: Server, events: EventHub): Promise<void> {
   const closed = new Promise<void>((done) => server.close(() => done()))
   events.close()
-  setImmediate(() => server.closeAllConnections())
+  server.closeIdleConnections()
+  const late = setTimeout(() => server.closeAllConnections(), LAST_MS)
   await closed
+  clearTimeout(late)
 }

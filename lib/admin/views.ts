@@ -22,6 +22,7 @@ import type {
 } from '../service/index.ts'
 import { firstLine } from '../service/index.ts'
 import type { StoredCertificate } from '../tls/index.ts'
+import type { Succession } from './upgrade.ts'
 
 export interface ProbeResultView {
   readonly at: string
@@ -213,6 +214,8 @@ export interface StatusView {
       readonly sentence: string
     } | null
   }
+  /** The process in whose place this one is, as long as it has connections; null: there is none. */
+  readonly predecessor: { readonly pid: number; readonly flows: number; readonly deadline: string } | null
   /** Services, and backends of services, that are no longer configured and still have flows. */
   readonly departing: readonly (Omit<DepartureStatus, 'since' | 'deadline'> & {
     readonly since: string
@@ -384,12 +387,15 @@ function acmeView(status: AcmeStatus | null, now: number): AcmeView | null {
 
 export const upOf = ({ trackers }: RunningService): number => trackers.filter(({ state }) => state === 'up').length
 
-export function statusView(
-  manager: Manager,
-  reloads: Reloads,
-  { file, version }: { readonly file: string; readonly version: string },
-  now: number,
-): StatusView {
+export interface StatusSource {
+  readonly manager: Manager
+  readonly reloads: Reloads
+  readonly succession: Succession
+  readonly file: string
+  readonly version: string
+}
+
+export function statusView({ manager, reloads, succession, file, version }: StatusSource, now: number): StatusView {
   const services = [...manager.services.values()]
   return {
     version,
@@ -399,6 +405,7 @@ export function statusView(
     startedAt: iso(manager.startedAt),
     uptimeMs: Math.max(0, now - manager.startedAt),
     config: configView(reloads),
+    predecessor: predecessorView(succession),
     departing: manager.departing().map((row) => ({ ...row, since: iso(row.since), deadline: iso(row.deadline) })),
     draining: manager.draining,
     overload: manager.overload,
@@ -415,6 +422,7 @@ export function statusView(
     })),
     problems: [
       ...reloadProblems(reloads),
+      ...upgradeProblems(succession),
       ...ownProblems(manager).map((message) => ({ service: '', message })),
       ...services.flatMap((service) =>
         problemsOf(service, manager, now).map((message) => ({ service: service.name, message })),
@@ -428,6 +436,13 @@ function configView({ inForce, last }: Reloads): StatusView['config'] {
   const tried = last === null ? null : { at: iso(last.at), by: last.by, result: last.result, sentence: last.sentence }
   return { hash, at: iso(at), by, last: tried }
 }
+
+function predecessorView({ before }: Succession): StatusView['predecessor'] {
+  return before === null ? null : { ...before, deadline: iso(before.deadline) }
+}
+
+const upgradeProblems = ({ last }: Succession): StatusView['problems'] =>
+  last === null ? [] : [{ service: '', message: `the upgrade at ${iso(last.at)} failed: ${last.sentence}` }]
 
 /** The files are not what is in force. */
 const reloadProblems = ({ last }: Reloads): StatusView['problems'] =>

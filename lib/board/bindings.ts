@@ -8,35 +8,27 @@
  *
  * Where a bucket is full, what has expired gives way, then what was idle longest.
  */
-import { randomBytes } from 'node:crypto'
+import {
+  BUSY,
+  bucketsOf,
+  COUNT_SHIFT,
+  ENTRY,
+  entriesAt,
+  HEADER,
+  MAX_SCOPES,
+  OWNER,
+  SCOPE_MASK,
+  SCOPE_SHIFT,
+  TAKEN,
+  VERSION,
+  WAYS,
+} from './bindings-layout.ts'
 import { absorb, absorbText, begin, type Digest, finish } from './keyed-hash.ts'
-
-/** Entries of a bucket. */
-export const WAYS = 16
-
-/** Words (Int32) of an entry: 32 bytes. `key` are three words, `backend` two. */
-const ENTRY = { control: 0, key: 1, backend: 4, used: 6, timeout: 7, words: 8 } as const
-/** Words before the buckets: keys of the hash, and the number of buckets. A cache line. */
-const HEADER = { keys: 0, buckets: 4, words: 16 } as const
-
-// The control word of an entry: whether it is being written or in use, its scope's number, and a count of its changes.
-const BUSY = 1
-const TAKEN = 2
-const SCOPE_SHIFT = 2
-const SCOPE_MASK = 0x3fff
-const VERSION = 1 << 16
-
-// The word of a bucket: the thread that writes it plus one, and how many of its entries are taken.
-const OWNER = 0xff
-const COUNT_SHIFT = 8
 
 const TICK_MS = 100
 const SPINS = 200 // a writer is done after a fraction of that, unless it was descheduled
 const WAITS = 5 // of a millisecond each: then it died, or the machine stands still
 const SWEEPS = 50 // calls of `sweep` until each bucket was looked at
-
-/** Scopes that are counted apart: pools have the numbers of their rows, groups come behind. */
-export const MAX_SCOPES = SCOPE_MASK + 1
 
 /** What `claim` did. */
 export type Claim = 'bound' | 'evicted' | 'taken' | 'missed'
@@ -45,21 +37,6 @@ export type Claim = 'bound' | 'evicted' | 'taken' | 'missed'
 const key = { bucket: 0, a: 0, b: 0, c: 0 }
 const low: Digest = { low: 0, high: 0 }
 const high: Digest = { low: 0, high: 0 }
-
-/** The memory of a table for at least `entries` bindings. Pages that are never touched cost nothing. */
-export function newBindings(entries: number): SharedArrayBuffer {
-  let buckets = 1
-  while (buckets * WAYS < entries) buckets *= 2
-  const words = HEADER.words + alignedWords(buckets) + buckets * WAYS * ENTRY.words
-  const buffer = new SharedArrayBuffer(words * 4)
-  const header = new Int32Array(buffer, 0, HEADER.words)
-  const secret = randomBytes(16)
-  for (let i = 0; i < 4; i++) header[HEADER.keys + i] = secret.readInt32LE(i * 4)
-  header[HEADER.buckets] = buckets
-  return buffer
-}
-
-const alignedWords = (words: number): number => Math.ceil(words / 16) * 16
 
 /** A moment of the clock that all threads share, as the table counts it: it wraps around, only differences mean anything. */
 const tickOf = (now: number): number => Math.floor(now / TICK_MS) | 0
@@ -81,8 +58,8 @@ export class BindingTable {
   constructor(buffer: SharedArrayBuffer) {
     this.buffer = buffer
     this.#words = new Int32Array(buffer)
-    this.#buckets = this.#words[HEADER.buckets] as number
-    this.#entries = HEADER.words + alignedWords(this.#buckets)
+    this.#buckets = bucketsOf(this.#words)
+    this.#entries = entriesAt(this.#buckets)
     this.capacity = this.#buckets * WAYS
   }
 

@@ -1,6 +1,7 @@
 /** The shared memory that control thread and data threads read and write; see docs/architecture.md for who writes what. */
 import { randomBytes } from 'node:crypto'
-import { BindingTable, newBindings } from './bindings.ts'
+import { BindingTable } from './bindings.ts'
+import { newBindings } from './bindings-layout.ts'
 import { ClientTable } from './clients.ts'
 import { OVERLOADS, type Overload } from './columns.ts'
 import {

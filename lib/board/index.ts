@@ -1,4 +1,6 @@
-export { Bindings, type BindingTable, MAX_SCOPES, newBindings } from './bindings.ts'
+export { Bindings, type BindingTable } from './bindings.ts'
+export { factsOf, packBindings, type TableFacts, unpackBindings } from './bindings-copy.ts'
+export { MAX_SCOPES, newBindings } from './bindings-layout.ts'
 export { Board, type Decision } from './board.ts'
 export {
   ACCEPTS,

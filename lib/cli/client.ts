@@ -65,22 +65,22 @@ function reachable(listen: string): string {
  * The JSON at `path`.
  * @throws CommandFailure with exit code 3 when nothing usable answers, Refused when the balancer says no
  */
-export const ask = <T>(place: AdminPlace, path: string): Promise<T> => exchange(place, path, null)
+export const ask = <T>(place: AdminPlace, path: string): Promise<T> => exchange(place, path, null, ANSWER_MS)
 
 /** Asks for a change, in the name of this user. Throws as `ask` does. */
-export const tell = <T>(place: AdminPlace, path: string, wish: object): Promise<T> =>
-  exchange(place, path, { text: JSON.stringify(wish), type: 'application/json' })
+export const tell = <T>(place: AdminPlace, path: string, wish: object, ms = CHANGE_MS): Promise<T> =>
+  exchange(place, path, { text: JSON.stringify(wish), type: 'application/json' }, ms)
 
 /** Has a text looked at, which is not JSON. Throws as `ask` does. */
 export const show = <T>(place: AdminPlace, path: string, text: string, type: string): Promise<T> =>
-  exchange(place, path, { text, type })
+  exchange(place, path, { text, type }, CHANGE_MS)
 
 interface Sent {
   readonly text: string
   readonly type: string
 }
 
-async function exchange<T>({ address, token }: AdminPlace, path: string, sent: Sent | null): Promise<T> {
+async function exchange<T>({ address, token }: AdminPlace, path: string, sent: Sent | null, ms: number): Promise<T> {
   const local = address.startsWith(UNIX)
   const answer = await httpRequest({
     origin: local ? 'http://localhost' : `http://${address}`,
@@ -91,7 +91,7 @@ async function exchange<T>({ address, token }: AdminPlace, path: string, sent: S
       ...(sent === null ? {} : { 'content-type': sent.type, 'x-evenkeel-operator': operator() }),
     },
     ...(sent === null ? {} : { method: 'POST', body: sent.text }),
-    signal: AbortSignal.timeout(sent === null ? ANSWER_MS : CHANGE_MS),
+    signal: AbortSignal.timeout(ms),
     maxBytes: MAX_BYTES,
     reuse: true,
   }).catch((error: unknown) => {

@@ -25,7 +25,7 @@ if (major > NEEDED[0] || (major === NEEDED[0] && minor >= NEEDED[1])) {
   } else {
     const child = spawn(bundled, process.argv.slice(1), { stdio: 'inherit' })
     // A terminal's Ctrl-C reaches the child by itself: passed on again it would count as a second one.
-    for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGUSR1'])
+    for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGUSR1', 'SIGUSR2'])
       process.on(signal, () => (signal === 'SIGINT' && process.stdin.isTTY) || child.kill(signal))
     child.on('exit', (code, signal) => {
       process.exitCode = code ?? (signal === null ? 1 : 128)

@@ -11,6 +11,7 @@ import type { PlanFlags } from './plan.ts'
 import type { QueryFlags } from './query.ts'
 import type { ReloadFlags } from './reload.ts'
 import type { RollbackFlags } from './rollback.ts'
+import type { UpgradeFlags } from './upgrade.ts'
 
 /** Exit codes: 0 done, 1 failed, 2 wrong usage or invalid config, 3 the balancer can't be reached, 4 a deadline cut flows, 5 refused. */
 const WRONG_USAGE = 2
@@ -135,6 +136,22 @@ export async function main(argv: readonly string[]): Promise<number> {
     .action(async (n: number, flags: RollbackFlags) => {
       const { rollback } = await import('./rollback.ts')
       code = await rollback(n, flags, DEFAULT_FILE)
+    })
+  admin(
+    program
+      .command('upgrade')
+      .description('start a new process with what is installed and configured now, which takes over without a loss'),
+  )
+    .option(
+      '--timeout <duration>',
+      'for the new process to be ready; else it is given up and nothing has changed',
+      '60s',
+    )
+    .option('--json', 'print what the admin API answers')
+    .addHelpText('after', example('evenkeel upgrade', 'evenkeel upgrade --timeout 20s --json'))
+    .action(async (flags: UpgradeFlags) => {
+      const { upgrade } = await import('./upgrade.ts')
+      code = await upgrade(flags, DEFAULT_FILE)
     })
   admin(program.command('top').description('a live view of services and backends; q ends it'))
     .addHelpText('after', example('evenkeel top', 'evenkeel top --admin 10.0.0.5:9600'))

@@ -1,10 +1,10 @@
 /** `evenkeel run`: loads the configuration, starts, and prints what listens where. */
 import { existsSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import { type Config, loadConfig, renderProblems } from '../config/index.ts'
+import { type Config, loadConfig, type Problem, renderProblems } from '../config/index.ts'
 import { BalancerError, createLogger } from '../core/index.ts'
 import type { DemoHandle } from '../demo/index.ts'
-import { EXIT, runBalancer, type Started } from '../main.ts'
+import { EXIT, findPredecessor, runBalancer, type Started } from '../main.ts'
 import { ensureDevelopmentCertificate } from '../tls/index.ts'
 import { banner, commandName } from './banner.ts'
 import { isDevelopment } from './certificates.ts'
@@ -21,13 +21,17 @@ export interface RunFlags {
 const DEMO_BACKENDS = 3 // as many as the sample configuration names
 
 export async function run(file: string, flags: RunFlags): Promise<number> {
+  const before = findPredecessor()
   const result = await loadConfig(file)
   const problems = result.ok ? result.warnings : result.problems
   if (problems.length > 0) {
     const noun = result.ok ? 'warning' : 'problem'
     process.stderr.write(renderProblems(problems, { colour: process.stderr.isTTY, noun }))
   }
-  if (!result.ok) return 2
+  if (!result.ok) {
+    await before?.fail(`the configuration is not valid: ${firstOf(result.problems)}`)
+    return 2
+  }
   const { config } = result
   becomeConfigured(config)
   let demo: DemoHandle | null = null
@@ -40,6 +44,7 @@ export async function run(file: string, flags: RunFlags): Promise<number> {
       loaded: result,
       file,
       version: flags.version,
+      before,
       onStarted: (started) => announce(started, config, flags, demo),
       onDrain: (flows, leftMs) =>
         process.stderr.write(`draining: ${flows} connections left, at most ${Math.ceil(leftMs / 1000)} s\n`),
@@ -47,10 +52,18 @@ export async function run(file: string, flags: RunFlags): Promise<number> {
   } catch (error) {
     if (!(error instanceof BalancerError)) throw error
     process.stderr.write(`evenkeel: ${error.message}\n`)
+    await before?.fail(error.message)
     return EXIT.failed
   } finally {
     await demo?.close()
   }
+}
+
+function firstOf([first, ...others]: readonly Problem[]): string {
+  if (first === undefined) return 'the log tells why'
+  const { file, line, column, path, message } = first
+  const more = others.length > 0 ? `, and ${others.length} more` : ''
+  return `${file}:${line}:${column}${path === '' ? '' : ` ${path}`}: ${message}${more}`
 }
 
 async function startDemo(port: number): Promise<DemoHandle> {

@@ -17,6 +17,7 @@ export const ERRORS = {
   TLS_CERTIFICATE: { source: 'us', retry: false, status: 0 },
   STATE_INVALID: { source: 'us', retry: false, status: 0 },
   RELOAD_FAILED: { source: 'us', retry: false, status: 0 },
+  UPGRADE_FAILED: { source: 'us', retry: false, status: 0 },
   THREAD_DIED: { source: 'us', retry: false, status: 0 },
   BOARD_FULL: { source: 'us', retry: false, status: 0 },
   CONTROL_UNREACHABLE: { source: 'us', retry: false, status: 0 },

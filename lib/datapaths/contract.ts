@@ -124,7 +124,7 @@ export type ServiceGate = 'open' | 'bound' | 'shut'
 
 /** A client connection, as the service sees it. */
 export interface Session {
-  /** Finish what is under way, then close. An idle one may send one more request for `graceMs`. */
+  /** Finish what is under way, then close. An idle one may send one more request for `graceMs`; Infinity: as long as ever. */
   drain(graceMs: number): void
   /** End now. With a backend's name: only if the flow is on that backend. */
   cut(backendName: string | null): void
@@ -148,8 +148,11 @@ export interface Datapath {
   admit(gate: ServiceGate): Promise<void>
   /** Handshakes that begin from now on are as `tls` says; connections that are open stay as they are. */
   secure(tls: TlsView): void
-  /** Takes no new flows; resolves when the last one has ended. */
-  drain(): Promise<void>
+  /**
+   * Takes no new flows; resolves when the last one has ended. Politely: handshakes under way go on, and idle connections stay
+   * for one more request: another process serves who comes anew.
+   */
+  drain(politely: boolean): Promise<void>
   /** Ends all flows, or those on one backend, spread over `spreadMs`; resolves when they have ended. */
   cut(backendName: string | null, spreadMs: number): Promise<void>
   /** When the oldest flow began, of all or of one backend; Infinity: there is none. */

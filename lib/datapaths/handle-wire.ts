@@ -321,6 +321,12 @@ export function connectHandle(
   }
 }
 
+/** The descriptor of the socket that a server listens with; -1: there is none. */
+export function descriptorOf(server: Server): number {
+  const listening = Reflect.get(server, '_handle') as { readonly fd?: number } | null
+  return listening?.fd ?? -1
+}
+
 /**
  * Takes the handles that `server` accepts, before a socket is made of each; the answer makes one after all, which the server
  * tells of. null: the server has no such handle.

@@ -6,6 +6,6 @@ import { StreamDatapath, type ThreadTools } from './stream.ts'
 export const createDatapath = (tools: ThreadTools): Datapath => new StreamDatapath(tools)
 
 export type { BackendView, Datapath, ListenerView, PoolView, ServiceGate, ServiceView } from './contract.ts'
-export { Doors } from './doors.ts'
+export { Doors, type Sockets } from './doors.ts'
 export { Heartbeat } from './heartbeat.ts'
 export type { ThreadTools } from './stream.ts'

@@ -1,4 +1,5 @@
 /** The datapath of `tcp`, `tls`, `http` and `https` services in one data thread: goes from view to view, and from open to shut. */
+import { setTimeout as pause } from 'node:timers/promises'
 import type { Board } from '../board/index.ts'
 import type { DeadlineWheel, Logger } from '../core/index.ts'
 import type { AccessLog } from '../telemetry/index.ts'
@@ -12,6 +13,7 @@ import type { Listener } from './listener.ts'
 
 /** How long an idle connection of a service that drains may bring one more request, which is answered with `Connection: close`. */
 const GRACE_MS = 1000
+const ARRIVAL_MS = 100 // how soon the end of the last handshake is seen
 
 /** What all services of a data thread share. */
 export interface ThreadTools {
@@ -119,14 +121,23 @@ export class StreamDatapath implements Datapath {
     this.#current?.secure(tls)
   }
 
-  async drain(): Promise<void> {
+  async drain(politely: boolean): Promise<void> {
     this.discard()
     this.#life.draining = true
     this.#gate = 'shut'
-    this.#shut()
-    for (const session of [...this.#life.sessions]) session.drain(0)
-    if (this.#life.sessions.size > 0) await new Promise<void>((resolve) => (this.#emptied = resolve))
+    if (politely) for (const listener of this.#current?.listeners ?? []) listener.leave()
+    else this.#shut()
+    for (const session of [...this.#life.sessions]) session.drain(politely ? Number.POSITIVE_INFINITY : 0)
+    while (this.#life.sessions.size > 0 || this.#arriving) {
+      const emptied = new Promise<void>((resolve) => (this.#emptied = resolve))
+      await (this.#arriving ? pause(ARRIVAL_MS) : emptied)
+    }
     this.#current?.close(null)
+  }
+
+  /** Connections are on their way to a session. */
+  get #arriving(): boolean {
+    return [...this.#older, ...(this.#current?.listeners ?? [])].some((listener) => listener.busy)
   }
 
   cut(backendName: string | null, spreadMs: number): Promise<void> {

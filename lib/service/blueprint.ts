@@ -53,8 +53,8 @@ export interface Bound {
 }
 
 export interface Surroundings {
-  /** As it runs at present. */
-  readonly before: RunningService | null
+  /** Ports that the kernel gave it, by host: they stay. */
+  readonly free: ReadonlyMap<string, readonly number[]>
   /** It will listen. */
   readonly listens: boolean
   /** What the data threads listen on already, whichever service. */
@@ -126,7 +126,7 @@ export class Draughtsman {
 
   async #listeners(name: string, config: ServiceConfig, around: Surroundings): Promise<ListenerView[]> {
     const views: ListenerView[] = []
-    const free = freePorts(around.before)
+    const free = new Map([...around.free].map(([host, ports]) => [host, [...ports]]))
     for (const { host, first, last } of config.listen)
       for (let port = first; port <= last; port++) {
         const given = port === 0 ? (free.get(host)?.shift() ?? 0) : port
@@ -229,8 +229,8 @@ function backendView({ row, backend, tier }: TrackerOptions, { sendProxy }: Serv
   return { row, name, host, port, tier, sendProxy: backend.sendProxy ?? sendProxy }
 }
 
-/** The ports that the kernel gave, by host: they stay. */
-function freePorts(before: RunningService | null): Map<string, number[]> {
+/** The ports that the kernel gave, by host. */
+export function freePorts(before: RunningService | null): Map<string, number[]> {
   const free = new Map<string, number[]>()
   if (before === null) return free
   const listeners = [...before.view.listeners]

@@ -2,7 +2,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import { type Config, diffServices, needsRestart, type ServiceConfig, type ServiceDiff } from '../config/index.ts'
 import { BalancerError } from '../core/index.ts'
-import { type Blueprint, type Bound, type RunningService, rowsOf, totalOf } from './blueprint.ts'
+import { type Blueprint, type Bound, freePorts, type RunningService, rowsOf, totalOf } from './blueprint.ts'
 import type { Manager } from './manager.ts'
 import { poolsOf, sizeOf } from './pools.ts'
 import type { Claim } from './ports.ts'
@@ -87,9 +87,9 @@ export class Change {
         const at = index
         index += sizeOf(config)
         if (!touched.has(name)) continue
-        const before = services.get(name) ?? null
+        const free = freePorts(services.get(name) ?? null)
         const listens = operator.gateUnder(name, config) !== 'shut'
-        blueprints.push(await draughtsman.draw(name, config, { before, listens, bound, claims, index: at, total }))
+        blueprints.push(await draughtsman.draw(name, config, { free, listens, bound, claims, index: at, total }))
       }
     } finally {
       await Promise.all(claims.map((claim) => claim.release()))

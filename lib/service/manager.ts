@@ -10,6 +10,7 @@ import { type Blueprint, Draughtsman, type RunningService, totalOf } from './blu
 import { Change } from './change.ts'
 import { type DepartureStatus, Departures } from './departures.ts'
 import { spreadOf } from './drain.ts'
+import { boundOf, dealOut, type Inheritance } from './inheritance.ts'
 import { Leftovers } from './leftovers.ts'
 import { descriptorMeans, heapFor, MemoryUse, memoryMeans } from './means.ts'
 import { Memory } from './memory.ts'
@@ -18,7 +19,16 @@ import { type OperationChange, Operator } from './operator.ts'
 import { OverloadWatch } from './overload.ts'
 import { membersOf, poolsOf, sizeOf } from './pools.ts'
 import type { Claim } from './ports.ts'
-import { type Entry, entryOf, NOTHING, probedOf, type Recalled, type SavedBackend, type Snapshot } from './saved.ts'
+import {
+  type Entry,
+  encode,
+  entryOf,
+  NOTHING,
+  probedOf,
+  type Recalled,
+  type SavedBackend,
+  type Snapshot,
+} from './saved.ts'
 import { Security } from './security.ts'
 import { Threads } from './threads.ts'
 import type { BackendTracker, StateChange } from './tracker.ts'
@@ -32,6 +42,8 @@ export interface ManagerOptions {
   readonly config: Config
   /** Where what must outlive the process is kept. */
   readonly stateFolder: string
+  /** From the process before; null: it starts from nothing, or from what a file tells. */
+  readonly inheritance: Inheritance | null
   readonly clock: Clock
   readonly log: Logger
   readonly onHopeless: (error: BalancerError) => void
@@ -75,7 +87,7 @@ export class Manager {
     this.#options = options
     this.#config = config
     const count = threads === 'auto' ? Math.min(availableParallelism(), 32) : threads
-    this.board = new Board(count, undefined, newBindings(affinity.maxEntries))
+    this.board = new Board(count, undefined, newBindings(affinity.maxEntries, options.inheritance?.table.keys))
     const folder = join(stateFolder, 'ocsp')
     const { turns } = this
     this.security = new Security({ tickets, folder, clock, log, threads: () => this.#threads, turns })
@@ -139,15 +151,16 @@ export class Manager {
   }
 
   /**
-   * Starts everything or nothing.
+   * Starts everything or nothing. Of a process before it takes over, and lets clients in only with `open`.
    * @throws BalancerError LISTEN_FAILED, TLS_CERTIFICATE or CONFIG_INVALID, naming the service and what is wrong
    */
   async start(): Promise<void> {
-    const { config, clock, log, onHopeless } = this.#options
-    await this.security.load()
+    const { config, clock, log, onHopeless, inheritance } = this.#options
+    await this.security.load(inheritance?.tickets ?? null)
     await this.security.orders.prepare(config)
     this.security.orders.commit()
-    this.#recalled = await this.#memory.recall(new Set(Object.keys(config.virtualServices)), entriesOf(config))
+    const names = new Set(Object.keys(config.virtualServices))
+    this.#recalled = await this.#memory.recall(names, entriesOf(config), inheritance?.state ?? null)
     for (const blueprint of await this.#draw(config))
       this.services.set(blueprint.name, this.draughtsman.establish(blueprint, null))
     this.rows.settle()
@@ -175,7 +188,7 @@ export class Manager {
     this.#ticker = setInterval(() => this.#tick(), TICK_MS)
     try {
       await this.#overload.look() // before the first connection
-      await this.#threads.start()
+      await this.#threads.start(inheritance === null ? null : dealOut(inheritance.sockets, this))
     } catch (error) {
       this.#stopTrackers()
       throw error
@@ -183,17 +196,42 @@ export class Manager {
     this.#recalled = NOTHING
     this.#overload.start()
     this.security.start()
+    if (inheritance === null) this.remembers()
+  }
+
+  /** Lets clients in, in the place of the process before. @throws BalancerError LISTEN_FAILED */
+  async open(): Promise<void> {
+    await this.#threads?.open()
+    this.remembers()
+    void this.#memory.save()
+  }
+
+  /** The state file is its own from now on. */
+  remembers(): void {
     this.#memory.start(() => this.#snapshot())
   }
 
+  /** The state file is another's from now on. */
+  forgets(): Promise<void> {
+    return this.#memory.stop()
+  }
+
+  /** What a state file would tell of it. */
+  saved(): string {
+    return encode({ at: this.#options.clock.wall(), ...this.#snapshot() })
+  }
+
   async #draw({ virtualServices }: Config): Promise<Blueprint[]> {
+    const { inheritance } = this.#options
+    const bound = boundOf(inheritance?.sockets ?? {})
     const claims: Claim[] = []
     const blueprints: Blueprint[] = []
     const total = totalOf(virtualServices)
     let index = 0
     try {
       for (const [name, service] of Object.entries(virtualServices)) {
-        const around = { before: null, listens: true, bound: [], claims, index, total }
+        const free = inheritance?.freePorts[name] ?? new Map<string, number[]>()
+        const around = { free, listens: true, bound, claims, index, total }
         blueprints.push(await this.draughtsman.draw(name, service, around))
         index += sizeOf(service)
       }
@@ -343,10 +381,11 @@ export class Manager {
     return sum
   }
 
-  /** Takes no new flows and resolves when the last has ended. */
-  async drain(): Promise<void> {
+  /** Takes no new flows and resolves when the last has ended. Politely: another process is there for who comes anew. */
+  async drain(politely = false): Promise<void> {
     this.#draining = true
-    await this.#threads?.drain()
+    if (politely) this.security.stop() // certificates are the other's business
+    await this.#threads?.drain(politely)
   }
 
   async stop(): Promise<void> {

@@ -22,17 +22,24 @@ export class Memory {
     this.#options = options
   }
 
-  /** What an earlier run left, as far as it still holds. Never rejects: without it everything starts anew. */
-  async recall(services: ReadonlySet<string>, backends: ReadonlyMap<string, Entry>): Promise<Recalled> {
+  /**
+   * What an earlier run left, as far as it still holds. Never rejects: without it everything starts anew.
+   * @param handed what the process before says of itself; null: the file tells
+   */
+  async recall(
+    services: ReadonlySet<string>,
+    backends: ReadonlyMap<string, Entry>,
+    handed: string | null,
+  ): Promise<Recalled> {
     const { path, clock, log } = this.#options
-    const text = path === null ? null : await readState(path, log)
-    if (path === null || text === null) return NOTHING
+    const text = handed ?? (path === null ? null : await readState(path, log))
+    if (text === null) return NOTHING
     try {
       const recalled = recall(decode(text), { services, backends }, clock.wall())
       for (const what of recalled.dropped) log.warn(`state file: not taken over: ${what}`)
       return recalled
     } catch (error) {
-      await putAside(path, messageOf(error), log)
+      if (handed === null && path !== null) await putAside(path, messageOf(error), log)
       return NOTHING
     }
   }
@@ -54,7 +61,8 @@ export class Memory {
   /** Writes a last time. */
   async stop(): Promise<void> {
     if (this.#timer !== null) clearInterval(this.#timer)
-    await this.save()
-    this.#file = null
+    const last = this.save()
+    this.#file = null // who asks from now on asks in vain: the file may be another process's
+    await last
   }
 }

@@ -1,6 +1,6 @@
 /** What control thread and data threads say to each other. State goes over the board; these are the rare rest. */
 import type { AccessLogConfig } from '../config/index.ts'
-import type { ServiceGate, ServiceView } from '../datapaths/index.ts'
+import type { ServiceGate, ServiceView, Sockets } from '../datapaths/index.ts'
 import type { ChallengesView, TicketSecrets, TlsView } from '../tls/index.ts'
 
 /** Given to a data thread when it starts. */
@@ -15,6 +15,8 @@ export interface ThreadStart {
   readonly gates: Readonly<Record<string, ServiceGate>>
   readonly tickets: TicketSecrets
   readonly challenges: ChallengesView
+  /** The process comes in the place of another: these sockets are taken over, and nobody is let in before `open`. null: it does not. */
+  readonly handed: Sockets | null
 }
 
 /** What a data thread is asked and answers with `done`, once it has obeyed. `backend` null: all flows of the service. */
@@ -37,12 +39,21 @@ export type Request =
   | { readonly type: 'tickets'; readonly tickets: TicketSecrets }
   /** What authorities are answered, who ask whether we have a name. */
   | { readonly type: 'challenges'; readonly view: ChallengesView }
+  /** Which sockets are listened with? They stay open until `take-back`. */
+  | { readonly type: 'lend' }
   /** When did the oldest flow begin? ms since the epoch, null: there is none. */
   | { readonly type: 'oldest'; readonly service: string; readonly backend: string | null }
 
+/** To `oldest` a time, to `lend` sockets, else null. */
+export type Answer = number | Sockets | null
+
 export type ToThread =
-  /** Take no new flows; answer `drained` when the last has ended. */
-  | { readonly type: 'drain' }
+  /** Take no new flows; answer `drained` when the last has ended. Politely: another process is there for who comes anew. */
+  | { readonly type: 'drain'; readonly politely: boolean }
+  /** What was got ready listens from now on. */
+  | { readonly type: 'open' }
+  /** The sockets that were lent are not needed any more. */
+  | { readonly type: 'take-back' }
   | (Request & { readonly id: number })
   /** End everything and exit. */
   | { readonly type: 'stop' }
@@ -53,11 +64,13 @@ export type ToThread =
   | { readonly type: 'die' }
 
 export type FromThread =
+  /** All is ready for `open`. */
+  | { readonly type: 'ready' }
   | { readonly type: 'listening' }
   | { readonly type: 'failed'; readonly message: string }
   | { readonly type: 'drained' }
   /** The request `id` is done. `failed`: why it could not be. */
-  | { readonly type: 'done'; readonly id: number; readonly value: number | null; readonly failed: string | null }
+  | { readonly type: 'done'; readonly id: number; readonly value: Answer; readonly failed: string | null }
   | { readonly type: 'problem'; readonly message: string }
   /** A line of its log, for control to write. */
   | { readonly type: 'log'; readonly line: string }

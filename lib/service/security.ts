@@ -72,8 +72,12 @@ export class Security {
     this.#secrets = new SecretKeeper({ file: tickets.file ?? null, rotateMs: tickets.rotate, clock })
   }
 
-  /** @throws BalancerError TLS_CERTIFICATE for a file with ticket keys that can't be used */
-  async load(): Promise<void> {
+  /**
+   * @param handed ticket keys of the process before; null: there is none
+   * @throws BalancerError TLS_CERTIFICATE for a file with ticket keys that can't be used
+   */
+  async load(handed: TicketSecrets | null): Promise<void> {
+    if (handed !== null) this.#secrets.adopt(handed)
     await this.#secrets.load()
   }
 

@@ -6,6 +6,7 @@ import { spawn } from 'node:child_process'
 import type { Logger } from '../core/index.ts'
 
 const SEARCH_PATH = '/usr/bin:/bin'
+const TELL_MS = 5000
 const PINGS = 3 // in the time of the watchdog: one may be late
 
 export interface SystemdOptions {
@@ -34,31 +35,43 @@ export class Systemd {
   }
 
   ready(status: string): void {
-    this.#send('--ready', `--status=${status}`)
+    void this.#send('--ready', `--status=${status}`)
     const ms = Number(this.#options.env['WATCHDOG_USEC'] ?? 0) / 1000
     if (!(ms > 0)) return
     this.#timer = setInterval(() => {
-      if (this.#options.healthy()) this.#send('WATCHDOG=1')
+      if (this.#options.healthy()) void this.#send('WATCHDOG=1')
     }, ms / PINGS)
     this.#timer.unref()
   }
 
+  /** This process is the service from now on, in the place of another. Resolves when systemd knows, or can't be told. */
+  takeOver(): Promise<void> {
+    return this.#send(`MAINPID=${process.pid}`)
+  }
+
   /** The watchdog is fed on: a drain may take long. */
   stopping(): void {
-    this.#send('STOPPING=1')
+    void this.#send('STOPPING=1')
   }
 
   stop(): void {
     if (this.#timer !== null) clearInterval(this.#timer)
   }
 
-  #send(...args: string[]): void {
+  /** Resolves when it has been told, which systemd-notify waits for, or when it is clear that it can't be. */
+  #send(...args: string[]): Promise<void> {
     const env = { PATH: SEARCH_PATH, NOTIFY_SOCKET: this.#socket }
-    const child = spawn('systemd-notify', args, { env, stdio: 'ignore' })
+    const child = spawn('systemd-notify', args, { env, stdio: 'ignore', timeout: TELL_MS })
     child.unref()
-    child.on('error', (error) => this.#failed(error.message))
-    child.on('exit', (code) => {
-      if (code !== 0) this.#failed(`systemd-notify ended with ${code}`)
+    return new Promise((resolve) => {
+      child.on('error', (error) => {
+        this.#failed(error.message)
+        resolve()
+      })
+      child.on('exit', (code) => {
+        if (code !== 0) this.#failed(`systemd-notify ended with ${code}`)
+        resolve()
+      })
     })
   }
 

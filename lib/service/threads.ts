@@ -3,10 +3,10 @@ import { Worker } from 'node:worker_threads'
 import type { Board } from '../board/index.ts'
 import type { AccessLogConfig } from '../config/index.ts'
 import { BalancerError, type Clock, codeOf, type Logger, messageOf, writeLogLine } from '../core/index.ts'
-import type { ServiceGate, ServiceView } from '../datapaths/index.ts'
+import type { ServiceGate, ServiceView, Sockets } from '../datapaths/index.ts'
 import type { ChallengesView, TicketSecrets } from '../tls/index.ts'
 import { type DeathCause, Deaths } from './deaths.ts'
-import type { FromThread, Request, ThreadStart, ToThread } from './messages.ts'
+import type { Answer, FromThread, Request, ThreadStart, ToThread } from './messages.ts'
 import { Pulse } from './pulse.ts'
 import { threadEnvironment } from './thread-environment.ts'
 import { Utilisation } from './utilisation.ts'
@@ -73,6 +73,8 @@ interface Slot {
   why: string
   /** Takes the next one's coming back. */
   cancel: (() => void) | null
+  /** Resolves when it is ready for `open`. */
+  prepared: Promise<void>
   /** Who waits for the answer to which request. */
   readonly asked: Map<number, (reply: Reply) => void>
 }
@@ -93,7 +95,7 @@ export interface ThreadStatus {
 }
 
 interface Reply {
-  readonly value: number | null
+  readonly value: Answer
   readonly failed: string | null
 }
 
@@ -104,6 +106,7 @@ export class Threads {
   readonly #slots: Slot[] = []
   #stopping = false
   #requests = 0
+  #listening: Promise<unknown> = Promise.resolve()
   /** Threads that were started so far: another number says that one was replaced. */
   spawns = 0
   #watch: NodeJS.Timeout | null = null
@@ -115,10 +118,17 @@ export class Threads {
     this.#options = options
   }
 
-  /** Starts all; rejects with LISTEN_FAILED or TLS_CERTIFICATE when one can't, and then none runs. */
-  async start(): Promise<void> {
-    const started = Array.from({ length: this.#options.board.threads }, (_, thread) => this.#spawn(thread))
-    const results = await Promise.allSettled(started)
+  /**
+   * Starts all; rejects with LISTEN_FAILED or TLS_CERTIFICATE when one can't, and then none runs.
+   * @param handed what each listens with, as another process did; then all are only got ready, and listen with `open`
+   */
+  async start(handed: readonly Sockets[] | null): Promise<void> {
+    const { threads } = this.#options.board
+    const started = Array.from({ length: threads }, (_, thread) => this.#spawn(thread, handed?.[thread] ?? null))
+    this.#listening = Promise.all(started)
+    this.#listening.catch(() => {}) // told by `open`, or below
+    const ready = handed === null ? started : started.map((each, i) => Promise.race([each, this.#slots[i]?.prepared]))
+    const results = await Promise.allSettled(ready)
     const failed = results.find((result) => result.status === 'rejected')
     if (failed === undefined) {
       this.#servedAt = this.#options.clock.now()
@@ -127,6 +137,29 @@ export class Threads {
     }
     await this.stop()
     throw failed.reason
+  }
+
+  /** Listens with what was handed over. @throws BalancerError LISTEN_FAILED */
+  async open(): Promise<void> {
+    this.broadcast({ type: 'open' })
+    await this.#listening
+  }
+
+  /**
+   * The sockets that all threads listen with, which stay open until `take-back` is broadcast.
+   * @throws BalancerError THREAD_DIED when a thread does not tell
+   */
+  async lend(): Promise<Sockets> {
+    const id = ++this.#requests
+    const replies = await Promise.all(this.#slots.map((slot) => this.#askOne(slot, { type: 'lend', id })))
+    const all: Record<string, number[]> = {}
+    for (const { value } of replies) {
+      if (value === null || typeof value === 'number')
+        throw new BalancerError('THREAD_DIED', 'a data thread does not tell what it listens with')
+      for (const [address, descriptors] of Object.entries(value))
+        all[address] = [...(all[address] ?? []), ...descriptors]
+    }
+    return all
   }
 
   /** One row per thread; times in ms since the epoch. */
@@ -210,7 +243,7 @@ export class Threads {
     const replies = await Promise.all(this.#slots.map((slot) => this.#askOne(slot, { ...request, id })))
     const failed = replies.find((reply) => reply.failed !== null)?.failed
     if (failed !== undefined && failed !== null) throw new BalancerError('LISTEN_FAILED', failed)
-    return replies.map(({ value }) => value)
+    return replies.map(({ value }) => (typeof value === 'number' ? value : null))
   }
 
   /**
@@ -271,8 +304,8 @@ export class Threads {
     return true
   }
 
-  /** No new flows; resolves when the last flow of every thread has ended. */
-  async drain(): Promise<void> {
+  /** No new flows; resolves when the last flow of every thread has ended. Politely: another process is there for who comes anew. */
+  async drain(politely: boolean): Promise<void> {
     this.#stopping = true
     await Promise.all(
       this.#slots.map((slot) => {
@@ -281,7 +314,7 @@ export class Threads {
         const ended = new Promise<void>((resolve) => {
           slot.drained = resolve
         })
-        slot.worker.postMessage({ type: 'drain' } satisfies ToThread)
+        slot.worker.postMessage({ type: 'drain', politely } satisfies ToThread)
         return ended
       }),
     )
@@ -359,7 +392,7 @@ export class Threads {
     void slot.worker.terminate()
   }
 
-  #spawn(thread: number): Promise<void> {
+  #spawn(thread: number, handed: Sockets | null): Promise<void> {
     const { board, accessLog, services, gates, tickets, challenges, clock, log, heapBytes } = this.#options
     const { buffer, bindings, threads } = board
     const shared = { board: buffer, bindings: bindings.buffer, threads, thread }
@@ -370,6 +403,7 @@ export class Threads {
       gates: gates(),
       tickets: tickets(),
       challenges: challenges(),
+      handed,
     }
     this.spawns++
     const worker = new Worker(ENTRY, {
@@ -378,6 +412,7 @@ export class Threads {
       env: threadEnvironment(),
       resourceLimits: { maxOldGenerationSizeMb: mib(heapBytes + Math.max(heapBytes, HEADROOM)) },
     })
+    const prepared = Promise.withResolvers<void>()
     const before = this.#slots[thread] ?? {
       thread,
       deaths: new Deaths(),
@@ -399,6 +434,7 @@ export class Threads {
       overSince: 0,
       cause: null,
       cancel: null,
+      prepared: prepared.promise,
     })
     this.#slots[thread] = slot
     const listens = new Promise<void>((resolve, reject) => {
@@ -406,7 +442,8 @@ export class Threads {
       let why = 'it exited'
       let listening = false
       worker.on('message', (message: FromThread) => {
-        if (message.type === 'listening') {
+        if (message.type === 'ready') prepared.resolve()
+        else if (message.type === 'listening') {
           listening = true
           slot.pulse.reset(board.pulse(thread).beats, clock.now())
           if (slot.state === 'starting') this.#enter(slot, 'running')
@@ -455,7 +492,7 @@ export class Threads {
     const { thread } = slot
     this.#giveUp(slot)
     try {
-      await this.#spawn(thread)
+      await this.#spawn(thread, null)
       log.info({ thread }, `data thread ${thread} is back`)
     } catch (error) {
       if (!this.#stopping) this.#replace(slot, 'start', messageOf(error))

@@ -28,6 +28,11 @@ export class SecretKeeper {
     this.#since = options.clock.now()
   }
 
+  /** Goes on with the secrets of the process before. Those of a file are read anyway. */
+  adopt({ secrets }: TicketSecrets): void {
+    if (this.#options.file === null) this.#secrets = secrets
+  }
+
   get current(): TicketSecrets {
     return { secrets: this.#secrets, current: 0 }
   }

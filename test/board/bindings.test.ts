@@ -1,7 +1,9 @@
 /** The table of bindings: every thread agrees on who belongs where, and nothing wedges it. */
 import { Worker } from 'node:worker_threads'
 import t from 'tap'
-import { Bindings, BindingTable, newBindings, WAYS } from '../../lib/board/bindings.ts'
+import { Bindings, BindingTable } from '../../lib/board/bindings.ts'
+import { factsOf, packBindings, unpackBindings } from '../../lib/board/bindings-copy.ts'
+import { newBindings, WAYS } from '../../lib/board/bindings-layout.ts'
 import { Board } from '../../lib/board/index.ts'
 import { eventually } from '../support/eventually.ts'
 import type { BinderJob, BinderReport } from './fixtures/binder.ts'
@@ -218,5 +220,39 @@ t.test('until its share is taken back, a dead thread costs its bucket millisecon
   board.reclaim(1)
   t.equal(bind('bob', 'b1', 0), 'bound')
   t.equal(total(table), 1)
+  t.end()
+})
+
+t.test(
+  'bindings go over to a table of another process: same clients, same backends, same age, scopes renumbered',
+  (t) => {
+    const here = rig(1024, { name: 'service:s', number: 7 })
+    const gone = rig(1024, { name: 'service:gone', number: 8 }, MINUTE, here.table)
+    for (let i = 0; i < 300; i++) here.bind(`client ${i}`, `b${i % 3}`, i)
+    gone.bind('client', 'b0', 0)
+    const { keys } = factsOf(here.table.buffer)
+    const buffer = newBindings(1024, keys)
+    t.strictSame(factsOf(buffer), factsOf(here.table.buffer))
+    t.equal(unpackBindings(buffer, packBindings(here.table.buffer), new Map([[7, 9]])), 300)
+    const there = rig(1024, { name: 'service:s', number: 9 }, MINUTE, new BindingTable(buffer))
+    for (const backend of ['b0', 'b1', 'b2']) there.bind(`newcomer of ${backend}`, backend, 1000)
+    for (let i = 0; i < 300; i++) t.equal(there.backendOf(`client ${i}`, 1000), `b${i % 3}`)
+    t.equal(there.table.entriesByScope()[9], 303)
+    t.equal(there.backendOf('client 0', MINUTE), 'b0', 'as long as it is used')
+    t.equal(there.backendOf('client 1', 3 * MINUTE), '', 'it expires as it would have there')
+    t.equal(there.table.entriesByScope()[8], 0, 'of what is not configured any more nothing is kept')
+    t.end()
+  },
+)
+
+t.test('more bindings than a bucket or the table holds, and nonsense, do no harm', (t) => {
+  const full = rig(16)
+  for (let i = 0; i < 16; i++) full.bind(`client ${i}`, 'b', 0)
+  const packed = packBindings(full.table.buffer)
+  const twice = new Int32Array([...packed, ...packed, 1, 2, 3])
+  t.equal(unpackBindings(newBindings(16), twice, new Map([[1, 1]])), 16)
+  const wild = packed.map(() => -1)
+  t.equal(unpackBindings(newBindings(16), wild, new Map([[-1, 1]])), 0)
+  t.equal(packBindings(newBindings(16)).length, 0)
   t.end()
 })

@@ -376,7 +376,7 @@ export class ProxySession implements Session, StreamOwner, DeadlineOwner, Reques
     this.#closing = true
     if (this.#mode !== 'open' || this.#exchange !== null || this.#inHead) return
     if (graceMs === 0) this.#linger()
-    else this.#deadline.set(graceMs)
+    else if (graceMs < Number.POSITIVE_INFINITY) this.#deadline.set(graceMs)
   }
 
   since(backendName: string | null): number {

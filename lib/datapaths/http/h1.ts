@@ -359,7 +359,7 @@ export class H1Session implements Session, WireSink, DeadlineOwner, Requester {
     this.#closing = true
     if (this.#mode !== 'head' || this.#head !== null) return
     if (graceMs === 0) this.#linger()
-    else this.#deadline.set(graceMs)
+    else if (graceMs < Number.POSITIVE_INFINITY) this.#deadline.set(graceMs)
   }
 
   since(backendName: string | null): number {
