@@ -1,5 +1,5 @@
 /** Operators' verbs on the command line, against a running balancer. */
-import { writeFile } from 'node:fs/promises'
+import { rm, writeFile } from 'node:fs/promises'
 import t from 'tap'
 import type { VerbAnswer } from '../../lib/admin/index.ts'
 import { setUp } from '../admin/support.ts'
@@ -83,6 +83,8 @@ t.test('through a unix socket nothing but the right to use it is needed, also wi
 
 t.test('a change that can not be written is done, and said to be forgotten by a restart', async (t) => {
   const { balancer } = await setUp(t, { appliance: { stateFile: 'blocked/state.json' } })
+  // the start has kept its configuration there
+  await rm(`${balancer.dir}/blocked`, { recursive: true, force: true })
   await writeFile(`${balancer.dir}/blocked`, 'a file where a folder should be')
   const { code, stdout, stderr } = await run(t, ['stop', 'web/a', '--admin', balancer.admin])
   t.strictSame([code, stdout], [0, 'web/a: stopped, 0 flows cut\n'])
