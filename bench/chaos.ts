@@ -5,6 +5,7 @@
 import { writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { type Campaign, type Mix, type Report, run } from './chaos/campaign.ts'
+import { runInside } from './chaos/network.ts'
 import { SCENES, type Scene } from './chaos/scenes.ts'
 
 const USAGE = `usage: node bench/chaos.ts [options]
@@ -130,4 +131,4 @@ async function main(args: string[]): Promise<number> {
   }
 }
 
-process.exitCode = await main(process.argv.slice(2))
+process.exitCode = (await runInside(process.argv.slice(1))) ?? (await main(process.argv.slice(2)))

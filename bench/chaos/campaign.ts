@@ -184,21 +184,17 @@ class Run {
   async #strike(blow: Blow, begun: number): Promise<void> {
     const { n, at, kind, target, lasts } = blow
     await this.#until(begun + at)
-    const { missing } = this.#stage.disk
-    if (kind === 'disk-full' && missing !== null) return void this.#left.add(`${kind}: ${missing}`)
     const deed = deedOf(kind)
+    const missing = deed.missing?.(this.#stage) ?? null
+    if (missing !== null) return void this.#left.add(`${kind}: ${missing}`)
     const seconds = (ms: number) => (ms / 1000).toFixed(2)
     this.#campaign.note(`${seconds(at)} s: ${kind} of ${target}${lasts > 0 ? ` for ${seconds(lasts)} s` : ''}`)
     this.#done[kind] = (this.#done[kind] ?? 0) + 1
     this.#journal.write('begin', n, kind, target)
-    await this.#expect(async () => {
-      try {
-        await deed.begin(this.#stage, blow)
-        await delay(lasts, undefined, { signal: this.#signal })
-      } finally {
-        await deed.end(this.#stage, blow)
-      }
-    })
+    await this.#expect(() => deed.begin(this.#stage, blow))
+    await this.#expect(() => delay(lasts, undefined, { signal: this.#signal })).finally(() =>
+      this.#expect(() => deed.end(this.#stage, blow)),
+    )
     this.#journal.write('end', n)
   }
 

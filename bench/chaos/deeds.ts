@@ -1,16 +1,20 @@
 /** How each fault of the plan is brought about and taken back. */
 import { MISBEHAVIOUR_NAMES } from './misbehaviour.ts'
+import { lose, loseNoMore, noLoss } from './network.ts'
 import type { Kind, RelayKind } from './plan.ts'
 import type { Spoiling } from './relay.ts'
 import type { Blow } from './schedule.ts'
 import type { Stage } from './stage.ts'
 
 export interface Deed {
+  /** Why it can't be done here; null: it can. Absent: it can anywhere. */
+  missing?(stage: Stage): string | null
   begin(stage: Stage, blow: Blow): Promise<void> | void
   end(stage: Stage, blow: Blow): Promise<void> | void
 }
 
 const nothing = (): void => undefined
+const MOST_LOST = 20 // of a hundred packets
 const MOST_BYTES = 20_000 // of an answer or more of them, before a relay cuts it
 
 const SPOILINGS: Record<RelayKind, (salt: number) => Spoiling> = {
@@ -75,14 +79,21 @@ const DEEDS: Readonly<Record<string, Deed>> = {
   'process-restart': {
     begin: async (stage) => {
       const { code, signal } = await stage.stopBalancer('SIGTERM')
-      if (code !== 0) throw new Error(`asked to stop, the balancer ended with ${signal ?? code}`)
+      // 4: it drained until its deadline, and streams were left.
+      if (code !== 0 && code !== 4) throw new Error(`asked to stop, the balancer ended with ${signal ?? code}`)
     },
     end: (stage) => stage.startBalancer(),
   },
   reload: { begin: (stage, { salt }) => stage.reload(salt), end: nothing },
   'reload-refused': { begin: (stage, { salt }) => stage.reloadInVain(salt), end: nothing },
   certificates: { begin: (stage) => stage.exchangeCertificate(), end: nothing },
+  'packet-loss': {
+    missing: noLoss,
+    begin: (stage, { target, salt }) => lose(target, stage.portsOf(target), 1 + (salt % MOST_LOST)),
+    end: (_stage, { target }) => loseNoMore(target),
+  },
   'disk-full': {
+    missing: (stage) => stage.disk.missing,
     begin: (stage) => stage.disk.fill(),
     end: (stage) => stage.disk.clear(),
   },

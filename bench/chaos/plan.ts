@@ -47,6 +47,7 @@ export type Kind =
   | 'reload'
   | 'reload-refused'
   | 'disk-full'
+  | 'packet-loss'
 
 /** Backends that the balancer reaches directly, and those behind a relay. */
 export const DIRECT = ['b0', 'b1']
@@ -59,6 +60,7 @@ const both = (...outcomes: Outcome[]): Excuses => ({ safe: outcomes, unsafe: out
 const all = (...outcomes: Outcome[]): Excuses => ({ safe: outcomes, unsafe: outcomes, stream: outcomes })
 const START = 4000 // of a balancer, with its backends found up
 const EXCHANGE = 5000 // the files are looked at every second, and read once they rest
+const RESENT = 5000 // until what TCP sends again and again has come, or was given up
 const SETTLE = 1500 // until probes have seen it, and what was under way has ended
 
 const misbehaviour = (kind: MisbehaviourName): Plan => {
@@ -86,8 +88,8 @@ const verb = (kind: VerbKind, excuses: Excuses): Plan => ({
 })
 
 const BROKEN = all('502', 'cut')
-/** All connections of a thread or process end. */
-const ENDED = all('none', 'cut', 'refused')
+/** All connections of a thread or process end; HTTP/2 can say of a request that it was not begun. */
+const ENDED = all('none', 'cut', 'refused', 'unprocessed')
 
 export const PLANS: readonly Plan[] = [
   {
@@ -114,6 +116,14 @@ export const PLANS: readonly Plan[] = [
   relay('relay-half-close', BROKEN),
   relay('relay-truncate', BROKEN),
   relay('relay-black-hole', all('502', '504', 'cut')),
+  {
+    kind: 'packet-loss',
+    weight: 6,
+    targets: BACKENDS,
+    lasts: [500, 3000],
+    rest: RESENT,
+    excuses: all('502', '503', '504', 'cut'),
+  },
   verb('verb-weight', NOTHING),
   verb('verb-drainstop', { safe: [], unsafe: [], stream: ['cut'] }),
   verb('verb-suspend', all('502', '503', 'cut', 'none')),

@@ -149,6 +149,11 @@ export class Stage {
     return place
   }
 
+  /** Where the balancer reaches it. */
+  portsOf(backend: string): number[] {
+    return Object.values(this.#place(backend).seen)
+  }
+
   async kill(backend: string): Promise<void> {
     const hand = await this.#place(backend).hand
     await hand.kill()
