@@ -35,7 +35,7 @@ const STATES: Record<string, (client: FrameClient) => Promise<unknown>> = {
   'answered before its end': async (client) => {
     client.send(headers(SUBJECT, [[':method', 'POST'], ...get('/early').slice(1)], endHeaders))
     await client.answer(SUBJECT)
-    await untilReset(client)
+    await ended(client, SUBJECT)
   },
   'left out': async (client) => {
     client.send(headers(SUBJECT + 2, GET))
@@ -74,7 +74,7 @@ const VERDICTS: Record<string, readonly Wanted[]> = {
   closed: [over, over, over, over, over, ok, ok, ok, wrong, wrong, ok],
   'reset by the client': [late, late, late, late, late, ok, ok, ok, wrong, wrong, ok],
   'reset by us': [ok, ok, ok, ok, ok, ok, ok, ok, wrong, wrong, ok],
-  'answered before its end': [ok, ok, ok, ok, ok, ok, ok, ok, wrong, wrong, ok],
+  'answered before its end': [ok, ok, reset(CODE.protocol), reset(CODE.protocol), ok, ok, ok, ok, wrong, wrong, ok],
   'left out': [over, over, wrong, wrong, wrong, ok, ok, ok, wrong, wrong, ok],
 }
 
@@ -109,6 +109,22 @@ t.test('a stream beyond those that are taken is refused, and what follows on it 
     t.equal(await client.status(7), 200, 'there is room again')
   }
 })
+
+t.test(
+  'the rest of a request that has its answer is waited for a while, and then reset without an error',
+  async (t) => {
+    for (const { name, dial } of fronts) {
+      const client = await (await dial(t)).open()
+      client.send(headers(SUBJECT, [[':method', 'POST'], ...get('/early').slice(1)], endHeaders))
+      t.equal(await client.status(SUBJECT), 403, name)
+      client.send(data(SUBJECT, Buffer.alloc(16_000), 0))
+      t.equal((await untilReset(client))?.payload.readUInt32BE(0), CODE.none)
+      client.send(data(SUBJECT, 'x', 0), headers(SUBJECT, [['a', 'b']]))
+      t.ok(await client.fence(), 'what was on its way is passed over')
+      t.notOk(client.frames.some(({ type }) => type === TYPE.reset || type === TYPE.goaway))
+    }
+  },
+)
 
 t.test('more resets than are remembered never end the connection', async (t) => {
   for (const { name, dial } of fronts) {

@@ -23,6 +23,8 @@ import type { RequestWriter } from './request-writer.ts'
 import type { H2Session } from './session.ts'
 
 const NOTHING = Buffer.alloc(0)
+// For the rest of a request that has its answer: curl 7.88 drops the answer when a reset comes with it.
+const LATE_MS = 500
 
 const sharedHead = new RequestHead()
 
@@ -194,7 +196,7 @@ export class H2Stream implements Wire, Incoming, Requester, DeadlineOwner, Sende
       this.#credit(this.#feed.push(exchange, buf, start, end))
       this.onProgress()
     } else if (exchange !== null || this.#headStart > 0) this.#feed.keep(buf, start, end)
-    // Otherwise it has been answered: nobody wants it.
+    else if (last) this.#closeIfOver() // it has been answered: nobody wants the rest
   }
 
   widen(increment: number): boolean {
@@ -224,13 +226,7 @@ export class H2Stream implements Wire, Incoming, Requester, DeadlineOwner, Sende
   /** So much of the content has gone on: the client may send more. */
   #credit(bytes: number): void {
     this.#uncredited += bytes
-    if (
-      this.#uncredited === 0 ||
-      this.remoteEnded ||
-      this.closed ||
-      2 * this.#uncredited < this.#session.options.streamWindow
-    )
-      return
+    if (this.remoteEnded || this.closed || 2 * this.#uncredited < this.#session.options.streamWindow) return
     this.#session.outbound.windowUpdate(this.id, this.#uncredited)
     this.receiveWindow += this.#uncredited
     this.#uncredited = 0
@@ -244,7 +240,7 @@ export class H2Stream implements Wire, Incoming, Requester, DeadlineOwner, Sende
   onDeadline(): void {
     const exchange = this.#exchange
     if (exchange !== null) return exchange.timeout()
-    this.abort(CANCEL)
+    this.abort(this.answer.ended ? NO_ERROR : CANCEL) // RFC 9113 §8.1
   }
 
   since(backendName: string | null): number {
@@ -258,7 +254,7 @@ export class H2Stream implements Wire, Incoming, Requester, DeadlineOwner, Sende
     if (backendName !== null && this.#exchange?.backendName !== backendName) return
     if (this.#relay !== null) this.#relay.cut()
     else if (this.#exchange !== null) this.#exchange.finish('us', 'cut')
-    else this.abort(CANCEL)
+    else this.abort(this.answer.ended ? NO_ERROR : CANCEL)
   }
 
   // The answer, as the exchange writes it for HTTP/1.1.
@@ -287,11 +283,12 @@ export class H2Stream implements Wire, Incoming, Requester, DeadlineOwner, Sende
     this.#closeIfOver()
   }
 
-  /** Everything has been said: the stream is over, or what is left of the request is not wanted. */
+  /** Everything has been said: the stream is over, or soon is: what is left of the request is not wanted. */
   #closeIfOver(): void {
     if (this.closed || !this.answer.ended || this.#exchange !== null) return
-    if (!this.remoteEnded) return this.abort(NO_ERROR) // RFC 9113 §8.1
-    this.#release()
+    if (this.remoteEnded) this.#release()
+    else if (this.#relay !== null) this.abort(NO_ERROR)
+    else this.#deadline.set(LATE_MS)
   }
 
   /** Ends the stream at once. The exchange hears nothing. */
