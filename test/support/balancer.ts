@@ -9,6 +9,7 @@ import type { Teardown } from './backend.ts'
 import { ENGINE } from './differences.ts'
 import { eventually, within } from './eventually.ts'
 
+const START_MS = 30_000 // on a machine that does ten other things
 const CLI = fileURLToPath(new URL('../../lib/cli/evenkeel.js', import.meta.url))
 
 export interface BalancerOptions {
@@ -211,7 +212,7 @@ export async function startBalancer(
         throw new Error(`the balancer ended with ${exitCode ?? signalCode}:\n${spawned.stderr()}${spawned.stdout()}`)
       return startedLine(spawned.stdout())
     },
-    options.deadline ?? 10_000,
+    options.deadline ?? START_MS,
   ).catch((error: unknown) => {
     throw new Error(`${error instanceof Error ? error.message : error}\n${spawned.stderr()}`)
   })
@@ -225,6 +226,6 @@ export async function startBalancerExpectingFailure(
   options: BalancerOptions = {},
 ): Promise<Exit & { stdout: string; stderr: string }> {
   const { exited, stdout, stderr } = await launch(t, config, options)
-  const exit = await within(exited, () => `a failing start; it said ${stdout()}`, options.deadline ?? 10_000)
+  const exit = await within(exited, () => `a failing start; it said ${stdout()}`, options.deadline ?? START_MS)
   return { ...exit, stdout: stdout(), stderr: stderr() }
 }

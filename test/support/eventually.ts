@@ -1,10 +1,13 @@
 /** Waits for something to become true, by asking again until a deadline. */
 
+/** For what comes at once on a quiet machine; a busy one takes its time, and nothing waits longer than it must. */
+const PATIENCE_MS = 20_000
+
 /** Calls `probe` every few milliseconds until it answers something else than `undefined` or `false`. */
 export async function eventually<T>(
   what: string,
   probe: () => T | undefined | false | Promise<T | undefined | false>,
-  deadline = 5000,
+  deadline = PATIENCE_MS,
 ): Promise<T> {
   const end = performance.now() + deadline
   for (;;) {
@@ -16,7 +19,7 @@ export async function eventually<T>(
 }
 
 /** The promise's value, or an error that names what was waited for. The timer goes when the promise settles. */
-export async function within<T>(promise: Promise<T>, what: string | (() => string), deadline = 5000): Promise<T> {
+export async function within<T>(promise: Promise<T>, what: string | (() => string), deadline = PATIENCE_MS): Promise<T> {
   let timer: NodeJS.Timeout | undefined
   const late = new Promise<never>((_, reject) => {
     timer = setTimeout(() => {
