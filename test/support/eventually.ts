@@ -19,7 +19,11 @@ export async function eventually<T>(
 }
 
 /** The promise's value, or an error that names what was waited for. The timer goes when the promise settles. */
-export async function within<T>(promise: Promise<T>, what: string | (() => string), deadline = PATIENCE_MS): Promise<T> {
+export async function within<T>(
+  promise: Promise<T>,
+  what: string | (() => string),
+  deadline = PATIENCE_MS,
+): Promise<T> {
   let timer: NodeJS.Timeout | undefined
   const late = new Promise<never>((_, reject) => {
     timer = setTimeout(() => {
