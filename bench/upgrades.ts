@@ -28,6 +28,7 @@ if (!Number.isInteger(upgrades) || upgrades < 1) {
   console.error('--upgrades takes a number from 1 on')
   process.exit(2)
 }
+process.setMaxListeners(0) // each process that is started is to be killed with us
 const undo: (() => unknown)[] = []
 const t = { teardown: (fn: () => unknown): void => void undo.push(fn) }
 

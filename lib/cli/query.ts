@@ -7,6 +7,7 @@ import { painter } from './paint.ts'
 import {
   backendDetails,
   overloadLine,
+  predecessorLines,
   problemLines,
   type Screen,
   serviceHead,
@@ -80,11 +81,12 @@ function looker(place: AdminPlace, target: string | undefined, json: boolean): (
 
 /** The appliance, the services that operators keep from flows, and every backend. */
 async function everything(place: AdminPlace): Promise<Screen> {
-  const { operated, overload, problems, departing } = await ask<StatusView>(place, '/api/v1/status')
+  const { operated, overload, problems, departing, predecessor } = await ask<StatusView>(place, '/api/v1/status')
   const views = await ask<ServiceView[]>(place, '/api/v1/services')
   return (width, paint) => [
     ...overloadLine(overload, paint),
     ...problemLines(problems, paint),
+    ...predecessorLines(predecessor ?? null, paint),
     ...standingLines(operated, views, width, paint),
     '',
     ...servicesTable(views, width, paint),

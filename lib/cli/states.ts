@@ -46,6 +46,20 @@ export function problemLines(problems: StatusView['problems'], paint: Paint): st
   return own.length === 0 ? [] : [...own, '']
 }
 
+/** The process that was here before this one, as long as it has connections. */
+export function predecessorLines(before: StatusView['predecessor'], paint: Paint): string[] {
+  if (before === null) return []
+  const { pid, flows, deadline } = before
+  const until = new Date(deadline).toTimeString().slice(0, 8)
+  return [
+    paint(
+      'yellow',
+      `process ${pid}, in whose place this one is, has ${flows} connections left, at most until ${until}`,
+    ),
+    '',
+  ]
+}
+
 export function servicesTable(services: readonly ServiceView[], width: number, paint: Paint): string[] {
   const loads = services.some(({ backends }) => backends.some(({ load }) => load !== null))
   const rows = services.flatMap((service) => service.backends.map((backend) => row(service.name, backend, loads)))

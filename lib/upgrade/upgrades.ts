@@ -98,7 +98,7 @@ export class Upgrades {
     const { signal } = abort
     const program = await this.#program()
     signal.throwIfAborted()
-    const { successor, inheritance } = await this.#start(program)
+    const { successor, inheritance } = await this.#start(program, signal)
     try {
       const { protocol, version } = await abortable(successor.hear('hello'), signal)
       if (protocol !== PROTOCOL) throw fail(`version ${version} can't take over from this one: restart instead`)
@@ -125,13 +125,15 @@ export class Upgrades {
   }
 
   /** The sockets are its own as soon as it is started. */
-  async #start(program: Program) {
+  async #start(program: Program, signal: AbortSignal) {
     const { manager, onWish } = this.#options
+    const takeBack = (): void => manager.threads?.broadcast({ type: 'take-back' })
+    const lent = bequeath(manager) // waits for threads that are being replaced, which may take long
     try {
-      const { given, descriptors } = numbered(await bequeath(manager))
+      const { given, descriptors } = numbered(await abortable(lent, signal))
       return { successor: new Successor(program, descriptors, onWish), inheritance: given }
     } finally {
-      manager.threads?.broadcast({ type: 'take-back' })
+      lent.then(takeBack, takeBack)
     }
   }
 

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { Systemd } from '../../lib/service/systemd.ts'
+import { ended, upgrade } from '../e2e/fixtures/upgrades.ts'
 import { refusedPort } from '../support/backend.ts'
 import { startBalancer } from '../support/balancer.ts'
 import { eventually } from '../support/eventually.ts'
@@ -54,6 +55,20 @@ t.test(
     await eventually('STOPPING', () => heard().includes('STOPPING=1'))
   },
 )
+
+t.test('systemd knows the process that comes in its place before the first one ends', { skip }, async (t) => {
+  const { path, heard } = await listener(t)
+  const main = { protocol: 'tcp', listen: ['127.0.0.1:0'], health: { type: 'none' } }
+  const backends = [`127.0.0.1:${await refusedPort()}`]
+  const services = { virtualServices: { main: { ...main, backends } } }
+  const balancer = await startBalancer(t, services, { env: { NOTIFY_SOCKET: path, WATCHDOG_USEC: '600000' } })
+  const { pid, sentence } = await upgrade(t, balancer)
+  t.ok(heard().includes(`MAINPID=${pid}`), sentence)
+  await ended(balancer.pid)
+  t.notOk(heard().includes('STOPPING=1'), 'the service goes on')
+  const fed = heard().length
+  await eventually('the new one feeds the watchdog', () => heard().slice(fed).includes('WATCHDOG=1'))
+})
 
 t.test('a process that does not do its work starves the watchdog', { skip }, async (t) => {
   const { path, heard } = await listener(t)

@@ -143,6 +143,8 @@ t.test('three upgrades under load: no request fails, WebSockets and TCP streams 
   const { predecessor } = await statusOf(balancer)
   t.match(predecessor, { pid: pids.at(-1) }, 'it is told what the one before still has')
   t.ok((predecessor?.flows ?? 0) > 0)
+  const shown = await run(t, ['query', '--admin', balancer.admin])
+  t.match(shown.stdout, new RegExp(`process ${pids.at(-1)}, in whose place this one is, has \\d+ connections left`))
   for (const stream of streams) stream.end()
   for (const socket of open) socket.close()
   agent.destroy()
@@ -332,4 +334,20 @@ t.test('the command, over a socket in the file system', async (t) => {
     t.match(await run(t, ['query', '--admin', admin]), { code: 0, stdout: /web/ })
     t.equal(await answersAt(balancer.port('web')), 'a')
   }
+})
+
+t.test('SIGUSR2 does the same', async (t) => {
+  const balancer = await start(t, { web: estate.web() }, { appliance: { threads: 1 } })
+  process.kill(balancer.pid, 'SIGUSR2')
+  const pid = await eventually(
+    'another process serves',
+    async () => {
+      const status = await statusOf(balancer).catch(() => null) // for a moment nobody has the admin listener
+      return status !== null && status.pid !== balancer.pid && status.pid
+    },
+    15_000,
+  )
+  t.teardown(() => end(pid, 'SIGKILL'))
+  t.equal(await answersAt(balancer.port('web')), 'a')
+  await ended(balancer.pid)
 })
