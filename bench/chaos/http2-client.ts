@@ -6,6 +6,8 @@ import { codeOf } from '../../lib/core/index.ts'
 import { SILENCE_MS } from './http1-client.ts'
 import { type Ask, type Ending, endingOf } from './request.ts'
 
+const LEAVE_MS = 1000
+
 export class Http2Client {
   readonly #port: number
   readonly #ca: string
@@ -53,8 +55,9 @@ export class Http2Client {
       let status = 0
       let ended = false
       let why = ''
+      let leave: NodeJS.Timeout | undefined
       const timer = setTimeout(() => {
-        resolve({ outcome: 'late', detail: '' })
+        resolve({ outcome: 'late', detail: `status-${status}${ended ? '-and-its-end' : ''}` })
         stream.close(constants.NGHTTP2_CANCEL)
       }, SILENCE_MS)
       stream.on('headers', () => timer.refresh())
@@ -67,12 +70,18 @@ export class Http2Client {
       })
       stream.on('end', () => {
         ended = true
+        // An answer may be whole before the request is; node then closes the stream late, or never.
+        leave = setTimeout(() => {
+          if (status !== 0) resolve(endingOf(ask, status, Buffer.concat(pieces)))
+          stream.close()
+        }, LEAVE_MS)
       })
       stream.on('error', (error) => {
         why = codeOf(error)
       })
       stream.on('close', () => {
         clearTimeout(timer)
+        clearTimeout(leave)
         const { rstCode } = stream
         if (status !== 0 && ended && why === '' && rstCode === constants.NGHTTP2_NO_ERROR)
           return resolve(endingOf(ask, status, Buffer.concat(pieces)))
