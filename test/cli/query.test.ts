@@ -161,7 +161,12 @@ t.test('--watch --json gives an answer a line until SIGINT, which is exit code 0
   t.equal((await within(ended, 'the end')).code, 0)
 })
 
-const STATUS = JSON.stringify({ overload: [], problems: [], operated: { operations: 'started', sentence: 'started' } })
+const STATUS = JSON.stringify({
+  overload: [],
+  problems: [],
+  departing: [],
+  operated: { operations: 'started', sentence: 'started' },
+})
 
 t.test('--watch waits for a balancer that goes away, and shows the one that comes back', async (t) => {
   let gone = false
