@@ -88,7 +88,7 @@ t.test('data threads get none of the environment’s secrets, nor the admin toke
   faults.plant(0, 'tell')
   const dir = decodeURIComponent(/dir=file%3A%2F%2F(.*)$/.exec(faults.env['NODE_OPTIONS'] ?? '')?.[1] ?? tmpdir())
   const file = join(dir, '0.told')
-  const told = await eventually('it has told', () => existsSync(file) && readFileSync(file, 'utf8'))
+  const told = await eventually('it has told', () => (existsSync(file) && readFileSync(file, 'utf8')) || false)
   t.match(told, '"main"', 'it told what it was started with')
   t.notMatch(told, SECRET)
 })

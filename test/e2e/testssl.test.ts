@@ -54,7 +54,11 @@ t.test('testssl.sh finds nothing from LOW up', { skip: noTestssl, timeout: LIMIT
     '--jsonfile',
     file,
   ]
-  await promisify(execFile)('testssl', [...how, ...what, target], { timeout: LIMIT_MS })
+  // It ends with the number of its own troubles, such as a resumption that a busy machine did not let it try.
+  await promisify(execFile)('testssl', [...how, ...what, target], { timeout: LIMIT_MS }).catch((error: unknown) => {
+    const stdout: unknown = error instanceof Error ? Reflect.get(error, 'stdout') : undefined
+    if (typeof stdout !== 'string' || !stdout.includes(' Done ')) throw error
+  })
   const found = JSON.parse(readFileSync(file, 'utf8')) as Found[]
   t.ok(found.length > 0, 'the certificate of the test is not to its taste')
   t.same(
