@@ -1,5 +1,6 @@
 /** One stream to a backend: to its exchange a connection to a backend with HTTP/1.1, to its session a sender of frames. */
 import { Deadline, type DeadlineOwner } from '../../core/index.ts'
+import { Carried } from '../h2/carried.ts'
 import { CANCEL, PROTOCOL_ERROR, REFUSED_STREAM } from '../h2/errors.ts'
 import { fieldBlock } from '../h2/field-block.ts'
 import type { Incoming } from '../h2/inbound.ts'
@@ -16,11 +17,10 @@ import type { BackendSession } from './session.ts'
 const NOTHING = Buffer.alloc(0)
 const END_MS = 1000 // for the end of an answer whose length has come: it is on its way
 
-export class BackendStream implements Wire, Incoming, SenderOwner, DeadlineOwner {
+export class BackendStream extends Carried implements Wire, Incoming, SenderOwner, DeadlineOwner {
   /** 0: its request has not gone out. */
   id = 0
   sink: WireSink = idleSink
-  readonly owned = false
   /** What the backend may send. */
   receiveWindow: number
   /** The backend has sent its last. */
@@ -41,6 +41,7 @@ export class BackendStream implements Wire, Incoming, SenderOwner, DeadlineOwner
   #endTold = false
 
   constructor(session: BackendSession) {
+    super()
     this.#session = session
     this.#openedAt = session.wheel.now
     this.receiveWindow = session.options.streamWindow
@@ -269,6 +270,9 @@ export class BackendStream implements Wire, Incoming, SenderOwner, DeadlineOwner
 
   // The rest of a wire.
 
+  protected get carrier(): Wire {
+    return this.#session.wire
+  }
   get pending(): boolean {
     return !this.closed && this.#request.queued
   }
@@ -278,29 +282,10 @@ export class BackendStream implements Wire, Incoming, SenderOwner, DeadlineOwner
   get settled(): boolean {
     return !this.pending
   }
-  get remoteAddress(): string {
-    return this.#session.wire.remoteAddress
-  }
-  get remotePort(): number {
-    return this.#session.wire.remotePort
-  }
-  get localAddress(): string {
-    return this.#session.wire.localAddress
-  }
-  get localPort(): number {
-    return this.#session.wire.localPort
-  }
-  get serverName(): string {
-    return this.#session.wire.serverName
-  }
   get clientFields(): string {
     return ''
-  }
-  get protocol(): string {
-    return this.#session.wire.protocol
   }
   covers(): boolean {
     return true
   }
-  bulk(): void {}
 }

@@ -14,6 +14,7 @@ import type { Outbox } from '../outbox.ts'
 import { Relay } from '../tcp/relay.ts'
 import { idleSink, type Wire, type WireSink } from '../wire.ts'
 import { AnswerSender } from './answer-sender.ts'
+import { Carried } from './carried.ts'
 import { CANCEL, INTERNAL_ERROR, NO_ERROR, PROTOCOL_ERROR } from './errors.ts'
 import { memory } from './field-block.ts'
 import type { Incoming } from './inbound.ts'
@@ -28,10 +29,9 @@ const LATE_MS = 500
 
 const sharedHead = new RequestHead()
 
-export class H2Stream implements Wire, Incoming, Requester, DeadlineOwner, SenderOwner {
+export class H2Stream extends Carried implements Wire, Incoming, Requester, DeadlineOwner, SenderOwner {
   readonly id: number
   sink: WireSink = idleSink
-  readonly owned = false
   readonly answer: AnswerSender
   /** What the client may send. */
   receiveWindow: number
@@ -53,6 +53,7 @@ export class H2Stream implements Wire, Incoming, Requester, DeadlineOwner, Sende
 
   /** @param head of a request that has just been written at `headStart` */
   constructor(session: H2Session, id: number, headStart: number, head: RequestWriter, ended: boolean) {
+    super()
     this.#session = session
     this.id = id
     this.answer = new AnswerSender(id, session.peer.initialWindow, session.outbound, this, head.key)
@@ -313,32 +314,17 @@ export class H2Stream implements Wire, Incoming, Requester, DeadlineOwner, Sende
 
   // The rest of a wire, which tunnels use.
 
+  protected get carrier(): Wire {
+    return this.#session.wire
+  }
   get pending(): boolean {
     return this.answer.queued
   }
   get queued(): number {
     return this.answer.length + this.#session.outbound.queued
   }
-  get remoteAddress(): string {
-    return this.#session.wire.remoteAddress
-  }
-  get remotePort(): number {
-    return this.#session.wire.remotePort
-  }
-  get localAddress(): string {
-    return this.#session.wire.localAddress
-  }
-  get localPort(): number {
-    return this.#session.wire.localPort
-  }
-  get serverName(): string {
-    return this.#session.wire.serverName
-  }
   get clientFields(): string {
     return this.#session.wire.clientFields
-  }
-  get protocol(): string {
-    return this.#session.wire.protocol
   }
   covers(authority: string): boolean {
     return this.#session.wire.covers(authority)
@@ -347,7 +333,6 @@ export class H2Stream implements Wire, Incoming, Requester, DeadlineOwner, Sende
   get settled(): boolean {
     return !this.answer.queued
   }
-  bulk(): void {}
 
   /** Content of a tunnel. */
   #tunnelled(buf: Buffer, start: number, end: number): void {
