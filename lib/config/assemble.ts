@@ -2,8 +2,8 @@
 
 import type { Environment } from './environment.ts'
 import { type FileStore, type Found, globFolder } from './files.ts'
+import { poolShape } from './pool.ts'
 import { readYaml } from './reader.ts'
-import { poolShape } from './schema.ts'
 import { type Finding, type Source, where } from './source.ts'
 import { type Branch, child, type Entry, itemsOf, merge, type Tree, textOf, withEntry, without } from './tree.ts'
 

@@ -1,24 +1,23 @@
-/** The options of filters, routes, pools and of how paths are read: the declaration, as in schema.ts. */
-import { isIP } from 'node:net'
+/** The options of filters: the declaration, as in schema.ts. */
 import { z } from 'zod'
+import {
+  FIELD_VALUE,
+  fieldName,
+  HOST,
+  hostAndPort,
+  hostName,
+  hosts,
+  MAX_LIST,
+  methods,
+  oneOf,
+  oneOrMore,
+  path,
+  pathMatches,
+  pattern,
+} from './matching.ts'
 import { checkPattern } from './patterns.ts'
-import { backendAddress, cidr } from './scalars.ts'
+import { cidr } from './scalars.ts'
 
-const MAX_LIST = 256 // of names, rules, conditions: more belongs into an application
-
-/** Fields that belong to one hop or frame the body: they are the balancer's own business. */
-const OWN_FIELDS =
-  /^(?:connection|keep-alive|proxy-connection|proxy-authenticate|proxy-authorization|te|trailer|transfer-encoding|upgrade|content-length|expect)$/i
-
-const fieldName = (more: { host: boolean }) =>
-  z
-    .string()
-    .max(256)
-    .regex(/^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/, 'is not a valid header name')
-    .refine((name) => !OWN_FIELDS.test(name.replaceAll('_', '-')), 'is a field of one hop, which no filter may touch')
-    .refine((name) => more.host || !/^host$/i.test(name), 'is a field that can only be set, not added or removed')
-
-const FIELD_VALUE = /^[\t\x20-\x7e\x80-\xff]*$/ // RFC 9110 §5.5
 const PLACEHOLDERS = ['{client}', '{host}', '{path}', '{scheme}', '{request-id}']
 const template = () =>
   z
@@ -30,92 +29,6 @@ const template = () =>
         if (!PLACEHOLDERS.includes(found))
           context.addIssue({ code: 'custom', message: `has the unknown placeholder ${found}; known: ${PLACEHOLDERS}` })
     })
-
-const HOST = '[A-Za-z0-9_](?:[A-Za-z0-9_-]|\\.(?!\\.|$))*|\\[[0-9A-Fa-f:.]+\\]'
-const hostName = () =>
-  z
-    .string()
-    .max(253)
-    .regex(new RegExp(`^(?:${HOST})$`), 'is not a host name or address; write shop.example, 10.0.0.1 or "[::1]"')
-const hostPattern = () =>
-  z
-    .string()
-    .max(253)
-    .regex(new RegExp(`^(?:\\*\\.)?(?:${HOST})$`), 'is not a host; write shop.example, or *.example for all below it')
-    .meta({ kind: 'host', samples: ['shop.example', '*.shop.example'] })
-const hostAndPort = () =>
-  z
-    .string()
-    .max(259)
-    .regex(new RegExp(`^(?:${HOST})(?::\\d{1,5})?$`), 'is not a host; write app.internal or app.internal:8080')
-
-/** Well-formed, and nothing in it that the reading of paths would change or refuse. */
-const path = () =>
-  z
-    .string()
-    .max(2048)
-    .regex(/^\/[\x21\x22\x24-\x3e\x40-\x7e]*$/, 'is not a path; it starts with / and has no spaces, ? and #')
-    .refine((text) => !/%(?![0-9A-Fa-f]{2})/.test(text), 'has a malformed %')
-    .refine((text) => !/\/\/|\/(?:\.|%2e){1,2}(?:\/|;|$)/i.test(text), 'has an empty segment or a dot segment')
-    .meta({ kind: 'path', samples: ['/shop'] })
-
-const pattern = () =>
-  z
-    .string()
-    .superRefine((text, context) => {
-      const found = checkPattern(text)
-      if (typeof found === 'string') context.addIssue({ code: 'custom', message: found })
-    })
-    .meta({ kind: 'regular expression', samples: ['^/user/([^/]+)$'] })
-
-const method = () => z.string().regex(/^[A-Z][A-Z0-9_-]{0,31}$/, 'is not a method; write GET')
-
-/** One value or several. */
-const oneOrMore = <Item extends z.ZodType>(item: Item, error: string) =>
-  z
-    .union([item, z.array(item).min(1, 'at least one is needed').max(MAX_LIST)], { error })
-    .transform((value): z.output<Item>[] => (Array.isArray(value) ? value : [value]) as z.output<Item>[])
-
-/** Exactly one of the keys that are there to choose from. */
-const oneOf =
-  (keys: readonly string[]) =>
-  (value: object, context: z.RefinementCtx): void => {
-    const found = keys.filter((key) => (value as Record<string, unknown>)[key] !== undefined)
-    if (found.length === 1) return
-    const message =
-      found.length === 0 ? `needs one of ${keys.join(', ')}` : `has ${found.join(' and ')}, and may have one of them`
-    context.addIssue({ code: 'custom', message })
-  }
-
-const pathObject = z
-  .strictObject({
-    exact: path().optional().describe('This path and no other.'),
-    prefix: path().optional().describe('This path and all below it: /shop and /shop/cart, not /shopping.'),
-    regex: pattern().optional().describe('Tried from the start of the path; must run in linear time.'),
-  })
-  .superRefine(oneOf(['exact', 'prefix', 'regex']))
-type PathObject = z.output<typeof pathObject>
-const asObject = (value: string | PathObject): PathObject => (typeof value === 'string' ? { prefix: value } : value)
-
-const pathMatch = z
-  .union([path(), pathObject], { error: 'expected a prefix such as /shop, or { exact, prefix or regex: … }' })
-  .transform(asObject)
-const pathMatches = z
-  .union([path(), pathObject, z.array(pathMatch).min(1, 'at least one is needed').max(MAX_LIST)], {
-    error: 'expected a prefix such as /shop, { exact, prefix or regex: … }, or a list of those',
-  })
-  .transform((value): PathObject[] => (Array.isArray(value) ? value : [asObject(value)]))
-
-const hosts = () => oneOrMore(hostPattern(), 'expected a host or a list of hosts')
-const serverNames = () =>
-  oneOrMore(
-    hostPattern().refine(
-      (name) => isIP(name.replace(/^\[|\]$/g, '')) === 0,
-      'is an address; clients ask for names only',
-    ),
-    'expected a name or a list of names',
-  )
-const methods = () => oneOrMore(method(), 'expected a method or a list of methods')
 
 const conditionShape = {
   host: hosts().optional().describe('Hosts asked for; `*.name` stands for all below a name.'),
@@ -221,7 +134,7 @@ const access = z.strictObject({
     .describe('Of the refusal.'),
 })
 
-const respond = z
+export const respond = z
   .strictObject({
     status: z.int().min(200).max(599).default(200).describe('Status of the answer.'),
     fields: z
@@ -325,102 +238,3 @@ export const filtersShape = z
   .max(MAX_LIST)
   .default([])
   .describe('What is done to requests and answers, in this order; one filter in each entry.')
-
-const match = z.strictObject({
-  host: hosts().optional().describe('Hosts asked for; `*.name` stands for all below a name.'),
-  path: pathMatch.optional().describe('A prefix on the bounds of segments, `exact`, or a `regex`.'),
-  method: methods().optional().describe('Methods.'),
-  headers: z
-    .record(
-      fieldName({ host: false }),
-      z.union([z.string().max(8192).regex(FIELD_VALUE, 'is not a header value'), z.boolean()], {
-        error: 'expected the value, true (there is one) or false (there is none)',
-      }),
-    )
-    .optional()
-    .describe('Fields: a value, `true` when any will do, `false` when there must be none.'),
-})
-
-const POOL_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/
-
-/** `routes:` of a service. */
-export const routesShape = z
-  .array(
-    z.strictObject({
-      match: match.default({}).describe('The requests that it is for (`http`, `https`). Default: all.'),
-      sni: serverNames()
-        .optional()
-        .describe(
-          'Names that clients ask for in their TLS handshake (`tcp`, `tls`); `*.name` stands for all below a name. Default: all ' +
-            'connections, those without a name too.',
-        ),
-      pool: z.string().regex(POOL_NAME, 'is not the name of a pool').describe('Where they go: a key of `pools`.'),
-    }),
-  )
-  .max(4096)
-  .default([])
-  .describe(
-    "Which pool a request or connection goes to: the first that matches, so the special ones first. None: the service's own backends.",
-  )
-
-/** `pools:` of a service: each entry has these options, as the service itself has them. */
-export const poolsShape = <Shape extends z.ZodRawShape>(shape: Shape) =>
-  z
-    .record(
-      z.string().regex(POOL_NAME, 'a name has letters, digits, ".", "_" and "-", and is at most 63 long'),
-      z.strictObject(shape),
-    )
-    .default({})
-    .describe('Further sets of backends, for `routes`. What a pool does not say is as the service says.')
-
-/** `sorry:` of a pool. */
-export const sorryShape = z
-  .strictObject({
-    respond: respond.optional().describe('A fixed answer (`http`, `https`).'),
-    redirect: z
-      .string()
-      .max(2048)
-      .regex(/^(?:https?:\/\/[^\s/?#]+)?\/[\x21-\x7e]*$/, 'is not a URL; write https://status.example/ or /sorry')
-      .optional()
-      .describe('A URL that clients are sent to with 302 (`http`, `https`).'),
-    backend: backendAddress().optional().describe('A backend that is not probed and gets all flows.'),
-  })
-  .superRefine(oneOf(['respond', 'redirect', 'backend']))
-  .optional()
-  .describe('What clients get with `allDown: sorry`.')
-
-/** `http.paths`. */
-export const pathsShape = z
-  .strictObject({
-    nul: z.enum(['reject', 'pass']).default('reject').describe('`%00`.'),
-    controls: z.enum(['reject', 'pass']).default('reject').describe('`%01` to `%1F`, and `%7F`.'),
-    encodedSlash: z
-      .enum(['reject', 'pass', 'decode'])
-      .default('reject')
-      .describe('`%2F`. Passed, it is a character of its segment to us, and may be a slash to the backend.'),
-    backslash: z.enum(['reject', 'pass', 'decode']).default('reject').describe('`\\` and `%5C`; decoded: a slash.'),
-    dotSegments: z
-      .enum(['reject', 'pass', 'decode'])
-      .default('decode')
-      .describe('`/./`, `/../`, `/%2e%2e/`. Decoded: resolved; above the root, and hidden as in `..;/`: refused.'),
-    emptySegments: z.enum(['reject', 'pass', 'merge']).default('merge').describe('`//`.'),
-    doubleEncoding: z
-      .enum(['reject', 'pass'])
-      .default('reject')
-      .describe(
-        '`%25` before `2e`, `2f`, `3b`, `5c`, `00`, `c0` or `c1`: another path to a backend that decodes twice.',
-      ),
-    parameters: z
-      .enum(['reject', 'pass'])
-      .default('pass')
-      .describe('`;` and `%3B`. Java backends cut off what follows before they look at a path.'),
-  })
-  .optional()
-  .describe(
-    'How the path of a request is read. Rules see what is forwarded: one canonical form. A refused path: 400. Default: as ' +
-      'these options say where `filters` are set, else paths go on as they came.',
-  )
-
-export type FilterOptions = z.output<typeof filtersShape>[number]
-export type RouteOptions = z.output<typeof routesShape>[number]
-export type PathsOptions = z.output<typeof pathsShape>

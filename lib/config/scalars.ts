@@ -170,3 +170,9 @@ export const cidr = () =>
       )
     }, 'is not an address or CIDR block; write 10.0.0.0/8 or 2001:db8::/32')
     .meta({ kind: 'CIDR', samples: ['10.0.0.0/8', '2001:db8::/32'] })
+
+const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/
+export const name = () =>
+  z
+    .string()
+    .regex(NAME, 'a name has letters, digits, ".", "_" and "-", starts with a letter or digit, and is at most 63 long')

@@ -5,15 +5,13 @@
 import { isIP } from 'node:net'
 import { z } from 'zod'
 import { acme } from './acme.ts'
-import { affinity, bindings } from './affinity.ts'
-import { backendTls } from './backend-tls.ts'
-import { hash, load } from './balancing.ts'
-import { compression } from './compression.ts'
-import { filtersShape, pathsShape, poolsShape, routesShape, sorryShape } from './filters.ts'
-import { health } from './health.ts'
-import { backendHttp2, http2 } from './http2.ts'
+import { bindings } from './affinity.ts'
+import { filtersShape } from './filters.ts'
+import { http } from './http.ts'
 import { limits, overload } from './limits.ts'
-import { backendAddress, cidr, duration, listenAddress, percentage, size } from './scalars.ts'
+import { backends, poolShape, SEND_PROXY } from './pool.ts'
+import { poolsShape, routesShape } from './routes.ts'
+import { cidr, duration, listenAddress, name, size } from './scalars.ts'
 import { tickets, tls } from './tls.ts'
 
 /** A key that is part of the contract and refused until its feature is built. */
@@ -34,15 +32,7 @@ const words = <const All extends readonly [string, ...string[]]>(all: All, avail
     })
     .meta({ unavailable: all.filter((word) => !available.includes(word)) })
 
-const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/ // RFC 9110 §5.6.2
-const token = (what: string) => z.string().regex(TOKEN, `is not a valid ${what}`).max(64)
 const userName = (what: string) => z.string().regex(/^[A-Za-z_][A-Za-z0-9_.-]{0,31}$/, `is not the name of a ${what}`)
-const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/
-const name = () =>
-  z
-    .string()
-    .regex(NAME, 'a name has letters, digits, ".", "_" and "-", starts with a letter or digit, and is at most 63 long')
-
 const timeouts = z.strictObject({
   connect: duration({ min: '10ms' }).prefault('2s').describe('To connect to a backend.'),
   handshake: duration({ min: '100ms' })
@@ -69,64 +59,6 @@ const timeouts = z.strictObject({
   tunnel: duration({ min: '100ms' }).prefault('1h').describe('A WebSocket without a byte in either direction.'),
 })
 
-const http = z.strictObject({
-  engine: z
-    .enum(['native', 'http-proxy'])
-    .default('native')
-    .describe(
-      'Which HTTP engine serves. `native`: our own. `http-proxy`: node:http and the http-proxy package, slower, as a second opinion.',
-    ),
-  host: z
-    .union(
-      [
-        z.enum(['preserve', 'backend']),
-        z.strictObject({
-          literal: z
-            .string()
-            .regex(/^[\x21-\x7e]+$/, 'is not a host')
-            .describe('The text to send.'),
-        }),
-      ],
-      { error: 'expected preserve, backend or { literal: name }' },
-    )
-    .default('preserve')
-    .describe(
-      'The Host field towards the backend: as the client sent it, the address of the backend, or a fixed text.',
-    ),
-  via: z
-    .union([token('pseudonym'), z.literal(false)], { error: 'expected a name or false' })
-    .default('evenkeel')
-    .describe('Name in the Via field of requests; `false`: none.'),
-  requestId: z
-    .union([token('header name'), z.literal(false)], { error: 'expected a header name or false' })
-    .default('X-Request-Id')
-    .describe("Field with the request's id, towards the backend; `false`: none."),
-  forwarded: z.boolean().default(false).describe('Add the Forwarded field (RFC 7239) too.'),
-  trustedProxies: z.array(cidr()).max(256).default([]).describe('Peers whose forwarding fields are believed.'),
-  paths: pathsShape,
-  upgrades: z
-    .array(token('protocol'))
-    .max(8)
-    .default(['websocket'])
-    .describe('Protocols that Upgrade may name; `h2c` never.'),
-  allowTrace: z.boolean().default(false).describe('Pass TRACE on instead of answering 405.'),
-  maxTarget: size({ min: 64, max: 32_768 }).prefault('8KiB').describe('Longest request target. 414.'),
-  maxHead: size({ min: 256, max: 65_536 }).prefault('32KiB').describe('All fields of a head together. 431.'),
-  maxFields: z.int().min(1).max(1000).default(100).describe('Number of fields in a head. 431.'),
-  maxBody: size().optional().describe('Longest request body; more is answered with 413. Default: no limit.'),
-  maxIdleBackendConnections: z
-    .int()
-    .min(0)
-    .max(10_000)
-    .default(256)
-    .describe('Idle connections kept per backend and data thread.'),
-  compression,
-  http2,
-  backendHttp2,
-})
-
-const SEND_PROXY = ['off', 'v1', 'v2'] as const
-
 const proxyProtocol = z.strictObject({
   accept: z
     .enum(['off', 'v1', 'v2', 'any'])
@@ -142,126 +74,6 @@ const proxyProtocol = z.strictObject({
     ),
   timeout: duration({ min: '100ms' }).prefault('3s').describe('Time until the header has come.'),
 })
-
-const backendObject = z.strictObject({
-  name: name().optional().describe('Stable name. Default: the address.'),
-  address: backendAddress().describe('Where it listens.'),
-  weight: z.int().min(0).max(256).default(1).describe('Share of new flows; 0: none.'),
-  admin: z.enum(['ready', 'drain', 'maintenance']).default('ready').describe('What the operator wants of it.'),
-  sendProxy: z.enum(SEND_PROXY).optional().describe("Default: the service's."),
-  maxConnections: z
-    .int()
-    .min(0)
-    .max(1_000_000)
-    .default(0)
-    .describe(
-      'Requests (`http`, `https`) or connections in progress at once, over all data threads; more go elsewhere or wait in the `queue`. 0: no limit.',
-    ),
-  backup: z.boolean().default(false).describe('Used only while no other backend takes new flows.'),
-})
-
-const backend = z
-  .union([backendAddress(), backendObject], { error: 'expected an address or { name, address, weight, … }' })
-  .transform((value) => {
-    const row =
-      'host' in value ? { address: value, weight: 1, admin: 'ready' as const, maxConnections: 0, backup: false } : value
-    const { host, port } = row.address
-    return {
-      name:
-        'name' in row && row.name !== undefined
-          ? row.name
-          : host.includes(':')
-            ? `[${host}]:${port}`
-            : `${host}:${port}`,
-      host,
-      port,
-      weight: row.weight,
-      admin: row.admin,
-      maxConnections: row.maxConnections,
-      backup: row.backup,
-      ...('sendProxy' in row && row.sendProxy !== undefined ? { sendProxy: row.sendProxy } : {}),
-    }
-  })
-
-const backends = () => z.array(backend).max(4096)
-
-const outliers = z.strictObject({
-  consecutive: z
-    .int()
-    .min(1)
-    .max(1000)
-    .default(5)
-    .describe(
-      'Failures in a row: connects that fail, connections that break before an answer, answers 502, 503 and 504.',
-    ),
-  baseTime: duration({ min: '1s' })
-    .prefault('30s')
-    .describe('How long a backend is ejected: this, times the number of its ejections of late.'),
-  maxTime: duration({ min: '1s' })
-    .prefault('300s')
-    .describe('At most so long. A backend that is well for so long starts anew.'),
-  maxEjected: percentage()
-    .prefault('50%')
-    .describe('At most this share of the backends that would take flows. The last one never is.'),
-})
-
-/** What a set of backends has: a service of its own, and each of its `pools`. */
-export const poolShape = {
-  balance: z
-    .enum(['round-robin', 'least-connections', 'least-load', 'least-time', 'random-two', 'hash'])
-    .default('round-robin')
-    .describe('How a backend is chosen; see [balancing](balancing.md).'),
-  hash: hash.prefault({}).describe('For `balance: hash`.'),
-  affinity,
-  health: health.prefault({}).describe('The probe of the backends.'),
-  backendTls,
-  backendProtocol: z
-    .enum(['http1', 'h2', 'h2c'])
-    .default('http1')
-    .describe(
-      'What backends of `http` and `https` services speak. `http1`: HTTP/1.1. `h2`: HTTP/2 over TLS, by `backendTls`. ' +
-        '`h2c`: HTTP/2 in clear text, without upgrade. See [HTTP/2](http2.md).',
-    ),
-  drain: z
-    .strictObject({
-      timeout: duration()
-        .prefault('300s')
-        .describe('How long flows on a draining backend may go on; then they are cut.'),
-    })
-    .prefault({})
-    .describe('What happens to flows on a backend that gets no new ones.'),
-  allDown: z
-    .enum(['fail', 'panic', 'sorry'])
-    .default('fail')
-    .describe(
-      'When no backend takes new flows. `fail`: 503, or the connection is closed. `panic`: all with `admin: ready` are used, ' +
-        'whatever their probes say. `sorry`: as `sorry` says.',
-    ),
-  sorry: sorryShape,
-  load,
-  queue: z
-    .strictObject({
-      max: z
-        .int()
-        .min(0)
-        .max(1_000_000)
-        .default(1024)
-        .describe('Flows that wait at most; more are refused. 0: none waits.'),
-      timeout: duration({ min: '10ms' }).prefault('2s').describe('How long one waits at most.'),
-    })
-    .prefault({})
-    .describe(
-      'Flows that wait while every backend has its `maxConnections`, first come, first served. Else 503 and Retry-After.',
-    ),
-  slowStart: duration()
-    .prefault('0s')
-    .describe(
-      'Time in which the weight of a recovered backend rises from 10 % to all of it. Not at the start. 0: at once.',
-    ),
-  outliers: outliers
-    .optional()
-    .describe('Backends on which flows fail one after the other get none for a while. Default: off.'),
-}
 
 export const serviceShape = {
   listen: z

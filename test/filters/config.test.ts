@@ -1,7 +1,9 @@
 /** The declaration of filters, routes and path policy: what is taken, what is refused and why. */
 import t from 'tap'
 import { z } from 'zod'
-import { filtersShape, pathsShape, poolsShape, routesShape } from '../../lib/config/filters.ts'
+import { filtersShape } from '../../lib/config/filters.ts'
+import { pathsShape } from '../../lib/config/paths.ts'
+import { poolsShape, routesShape } from '../../lib/config/routes.ts'
 import { canonicalPath, compile, compileRoutes, SAFE_PATHS } from '../../lib/filters/index.ts'
 import { cpuMs } from '../support/cpu.ts'
 

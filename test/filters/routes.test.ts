@@ -1,7 +1,7 @@
 /** Routes: the first that matches, found without looking at all of them. */
 import fc from 'fast-check'
 import t from 'tap'
-import { routesShape } from '../../lib/config/filters.ts'
+import { routesShape } from '../../lib/config/routes.ts'
 import { compileRoutes, type RequestView } from '../../lib/filters/index.ts'
 import { type Asked, request } from './fixtures/exchange.ts'
 
