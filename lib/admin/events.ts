@@ -1,7 +1,8 @@
 /** Server-sent events: each change of a backend's state and by an operator, to everyone who listens, as it happens. */
 import type { ServerResponse } from 'node:http'
 import type { OperationChange, StateChange } from '../service/index.ts'
-import { operationEvent, stateEvent } from './views.ts'
+import { stateEvent } from './backend-view.ts'
+import { operationEvent } from './operations-view.ts'
 
 const HEARTBEAT_MS = 15_000
 const MAX_LISTENERS = 64 // an open connection and a queue each

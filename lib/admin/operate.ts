@@ -2,8 +2,8 @@
 import { BalancerError, durationOf } from '../core/index.ts'
 import type { Manager, Order, Outcome, Target, Verb } from '../service/index.ts'
 import { answerError, answerJson } from './answer.ts'
+import { type OperationsView, operationsView } from './operations-view.ts'
 import type { Call } from './routes.ts'
-import { type OperationsView, operationsView } from './views.ts'
 import { wishIn } from './wish.ts'
 
 /** What a verb is answered with. */

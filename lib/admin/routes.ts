@@ -11,11 +11,13 @@ import {
 } from '../service/index.ts'
 import type { Exposition } from '../telemetry/index.ts'
 import { answerError, answerJson, answerPieces, answerText, jsonList } from './answer.ts'
+import { backendView } from './backend-view.ts'
 import type { EventHub } from './events.ts'
 import { operate } from './operate.ts'
 import { listConfigs, plan, putConfig, reload, rollback, showConfig } from './reload.ts'
+import { serviceView, upOf } from './service-view.ts'
+import { statusView } from './status-view.ts'
 import { type Succession, UPGRADE_PATH, upgrade } from './upgrade.ts'
-import { backendView, serviceView, statusView, upOf } from './views.ts'
 
 /** What the routes answer from. */
 export interface AdminContext {
