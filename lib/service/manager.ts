@@ -19,17 +19,9 @@ import { type OperationChange, Operator } from './operator.ts'
 import { OverloadWatch } from './overload.ts'
 import { membersOf, poolsOf, sizeOf } from './pools.ts'
 import type { Claim } from './ports.ts'
-import {
-  type Entry,
-  encode,
-  entryOf,
-  NOTHING,
-  probedOf,
-  type Recalled,
-  type SavedBackend,
-  type Snapshot,
-} from './saved.ts'
+import { type Entry, encode, entryOf, NOTHING, probedOf, type Recalled, type SavedBackend } from './saved.ts'
 import { Security } from './security.ts'
+import { snapshotOf } from './snapshot.ts'
 import { Threads } from './threads.ts'
 import type { BackendTracker, StateChange } from './tracker.ts'
 import { Turns } from './turns.ts'
@@ -208,7 +200,7 @@ export class Manager {
 
   /** The state file is its own from now on. */
   remembers(): void {
-    this.#memory.start(() => this.#snapshot())
+    this.#memory.start(() => snapshotOf(this.operator, this.services))
   }
 
   /** The state file is another's from now on. */
@@ -218,7 +210,7 @@ export class Manager {
 
   /** What a state file would tell of it. */
   saved(): string {
-    return encode({ at: this.#options.clock.wall(), ...this.#snapshot() })
+    return encode({ at: this.#options.clock.wall(), ...snapshotOf(this.operator, this.services) })
   }
 
   async #draw({ virtualServices }: Config): Promise<Blueprint[]> {
@@ -310,31 +302,6 @@ export class Manager {
         for (const listener of this.#operationListeners) listener(change)
       },
     })
-  }
-
-  /** What is to survive a restart. */
-  #snapshot(): Omit<Snapshot, 'at'> {
-    const { appliance, services, backends } = this.operator
-    const touched = [...services].filter(([, { last }]) => last !== null)
-    const rows: Record<string, SavedBackend> = {}
-    for (const { name, trackers, outliers } of this.services.values()) {
-      const ejections = new Map(outliers.flatMap((watch) => [...watch.saved()]))
-      for (const tracker of trackers) {
-        const key = `${name}/${tracker.name}`
-        const ejection = ejections.get(tracker.name)
-        const subject = backends.get(key)
-        rows[key] = {
-          ...tracker.saved(),
-          ...(subject !== undefined && subject.last !== null ? { standing: subject.saved } : {}),
-          ...(ejection === undefined ? {} : { ejection }),
-        }
-      }
-    }
-    return {
-      ...(appliance.last === null ? {} : { appliance: appliance.saved }),
-      services: Object.fromEntries(touched.map(([name, subject]) => [name, subject.saved])),
-      backends: rows,
-    }
   }
 
   /** Tells of each change by an operator, and of the ends of drains; the answer ends that. */
