@@ -156,6 +156,8 @@ t.test('a TCP probe sees a listener go and come back', async (t) => {
   }
   await untilState(balancer, 'b1', 'up')
   t.ok(await serves())
+  // Or it would drain first.
+  await eventually('its flow has ended', async () => (await backendOf(balancer, 'main', 'b1')).active === 0)
   first.close()
   await untilState(balancer, 'b1', 'down')
   t.match(await backendOf(balancer, 'main', 'b1'), { state: 'down', cause: 'probe', why: /ECONNREFUSED/ })

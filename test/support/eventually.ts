@@ -2,19 +2,23 @@
 
 /** For what comes at once on a quiet machine; a busy one takes its time, and nothing waits longer than it must. */
 const PATIENCE_MS = 20_000
+const SOONEST_MS = 5
+const LATEST_MS = 50
+const SHARE = 0.05 // of the time waited so far: that much more at most, where asking all the time takes half of a core
 
-/** Calls `probe` every few milliseconds until it answers something else than `undefined` or `false`. */
+/** Calls `probe` every few milliseconds, and less often the longer it takes, until it answers something else than `undefined` or `false`. */
 export async function eventually<T>(
   what: string,
   probe: () => T | undefined | false | Promise<T | undefined | false>,
   deadline = PATIENCE_MS,
 ): Promise<T> {
-  const end = performance.now() + deadline
+  const begun = performance.now()
   for (;;) {
     const value = await probe()
     if (value !== undefined && value !== false) return value
-    if (performance.now() > end) throw new Error(`not within ${deadline} ms: ${what}`)
-    await new Promise((done) => setTimeout(done, 5))
+    const waited = performance.now() - begun
+    if (waited > deadline) throw new Error(`not within ${deadline} ms: ${what}`)
+    await new Promise((done) => setTimeout(done, Math.min(Math.max(SOONEST_MS, waited * SHARE), LATEST_MS)))
   }
 }
 
