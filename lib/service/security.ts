@@ -19,13 +19,13 @@ import {
   type TicketSecrets,
   type TlsView,
 } from '../tls/index.ts'
+import { Hints } from './hints.ts'
 import { Orders } from './orders.ts'
+import { Rounds } from './rounds.ts'
 import type { Threads } from './threads.ts'
 import type { Turns } from './turns.ts'
 
 type TlsConfig = NonNullable<ServiceConfig['tls']>
-
-const LOOK_MS = 600 // a change is seen at one look and read at the next: taken up within 2 s
 
 export interface SecurityOptions {
   readonly tickets: Config['appliance']['tickets']
@@ -52,9 +52,12 @@ export class Security {
   readonly #services = new Map<string, SecureService>()
   readonly #secrets: SecretKeeper
   #toldProblem: string | null = null
-  #timer: NodeJS.Timeout | null = null
   #stopped = false
   readonly #stapler: Stapler
+  readonly #rounds: Rounds
+  readonly #hints: Hints
+  /** Files are others than those that hints are of. */
+  #astray = false
   /** There are other OCSP answers than the threads have. */
   #stapled = false
 
@@ -70,6 +73,8 @@ export class Security {
     }
     this.orders = new Orders({ clock, log: options.log, show })
     this.#secrets = new SecretKeeper({ file: tickets.file ?? null, rotateMs: tickets.rotate, clock })
+    this.#rounds = new Rounds((hasty) => options.turns.shared(() => this.#look(hasty)))
+    this.#hints = new Hints(() => this.#rounds.hint())
   }
 
   /**
@@ -107,6 +112,8 @@ export class Security {
   adopt(name: string, service: SecureService | null): void {
     if (service === null) this.#services.delete(name)
     else this.#services.set(name, service)
+    this.#astray = true
+    this.#rounds.hint()
   }
 
   async #store({ certificates }: TlsConfig): Promise<CertificateStore> {
@@ -125,38 +132,40 @@ export class Security {
   }
 
   start(): void {
-    const again = (): void => {
-      if (this.#stopped) return
-      this.#timer = setTimeout(() => void this.#options.turns.shared(() => this.#look()).then(again), LOOK_MS)
-    }
-    again()
+    this.#rounds.start()
+    this.#rounds.hint()
   }
 
   stop(): void {
     this.#stopped = true
+    this.#rounds.stop()
+    this.#hints.stop()
     this.#stapler.stop()
     this.orders.stop()
-    if (this.#timer !== null) clearTimeout(this.#timer)
   }
 
-  async #look(): Promise<void> {
+  /** Answers whether something is changing. */
+  async #look(hasty: boolean): Promise<boolean> {
+    await this.#follow()
     await this.#lookAtSecrets()
     this.orders.look([...this.#services.values()].map(({ config }) => config))
     const stapled = this.#stapled
     this.#stapled = false
+    let moving = false
     for (const [name, service] of [...this.#services]) {
       const { log, threads } = this.#options
       try {
         const { certificates, client, config } = service
-        const { changed, findings } = await certificates.look()
-        for (const { level, message } of findings) log[level]({ service: name }, message)
-        const trust = await client.look()
+        const found = await certificates.look(hasty)
+        for (const { level, message } of found.findings) log[level]({ service: name }, message)
+        const trust = await client.look(hasty)
         if (trust === 'failed')
           log.warn({ service: name }, `what clients are verified by stays as it was: ${client.problem}`)
         if (trust === 'read') log.info({ service: name }, 'what clients are verified by is taken up from its files')
+        moving ||= found.moving || trust === 'moving'
         if (config.ocspStapling)
           for (const { credentials } of certificates.certificates) await this.#stapler.look(credentials)
-        if ((!changed && trust !== 'read' && !(stapled && config.ocspStapling)) || this.#stopped) continue
+        if ((!found.changed && trust !== 'read' && !(stapled && config.ocspStapling)) || this.#stopped) continue
         const tls = viewOf(name, config, certificates, client, this.#stapler)
         this.#services.set(name, { ...service, view: tls })
         await threads()?.ask({ type: 'secure', service: name, tls })
@@ -164,6 +173,19 @@ export class Security {
         log.error({ service: name }, `certificates could not be taken up: ${messageOf(error)}`)
       }
     }
+    this.#astray ||= moving // links may lead elsewhere now
+    return moving
+  }
+
+  /** Has changes of the files in force told of. */
+  async #follow(): Promise<void> {
+    if (!this.#astray) return
+    this.#astray = false
+    const paths = [...this.#services.values()].flatMap(({ certificates, client }) => [
+      ...certificates.paths,
+      ...client.paths,
+    ])
+    await this.#hints.follow(paths)
   }
 
   /** Every thread accepts the new secret before any makes tickets with it. */

@@ -10,8 +10,9 @@ export class Followed<Value> {
   problem: string | null = null
   /** What the files looked like when they were last read. */
   #read: string
-  /** What they looked like at the last look: they are read once they rest. */
+  /** What they looked like at the last look, and at the last patient one: they are read once they rest. */
   #seen: string
+  #steady: string
 
   private constructor(paths: readonly string[], load: () => Promise<Value>, value: Value, read: string) {
     this.#paths = paths
@@ -19,6 +20,11 @@ export class Followed<Value> {
     this.value = value
     this.#read = read
     this.#seen = read
+    this.#steady = read
+  }
+
+  get paths(): readonly string[] {
+    return this.#paths
   }
 
   /** Rejects as `load` does. */
@@ -27,19 +33,27 @@ export class Followed<Value> {
     return new Followed(paths, load, await load(), read)
   }
 
-  /** `read`: there may be another `value`. `failed`: they were read, and there is a `problem`. null: there is nothing new. */
-  async look(): Promise<'read' | 'failed' | null> {
+  /**
+   * `read`: there may be another `value`. `failed`: they were read, and there is a `problem`. `moving`: they are being written, or
+   * soon will be. null: there is nothing new.
+   * @param hasty it comes soon after the one before: what is not whole may become so, and a patient look tells of it
+   */
+  async look(hasty = false): Promise<'read' | 'failed' | 'moving' | null> {
     const seen = await looks(this.#paths)
-    const rests = seen === this.#seen
+    const rests = seen === (hasty ? this.#seen : this.#steady)
     this.#seen = seen
-    if (!rests || seen === this.#read) return null
-    this.#read = seen
+    if (!hasty) this.#steady = seen
+    if (seen === this.#read) return null
+    if (!rests) return 'moving'
     try {
       this.value = await this.#load()
       this.problem = null
+      this.#read = seen
       return 'read'
     } catch (error) {
+      if (hasty) return null
       this.problem = messageOf(error)
+      this.#read = seen
       return 'failed'
     }
   }

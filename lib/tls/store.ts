@@ -46,16 +46,24 @@ export class CertificateStore {
     return this.#rows.map(({ name, file, files: { value, problem } }) => ({ name, file, credentials: value, problem }))
   }
 
+  /** All files that it reads. */
+  get paths(): string[] {
+    return this.#rows.flatMap(({ files }) => files.paths)
+  }
+
   /**
    * Looks at the files. Those that changed are read at the second look that finds them alike, so that nobody reads what is
-   * half written. `changed`: other certificates are to be served.
+   * half written. `changed`: other certificates are to be served. `moving`: a look at once may find more.
+   * @param hasty it comes soon after the one before, see `Followed.look`
    */
-  async look(): Promise<{ changed: boolean; findings: readonly Finding[] }> {
+  async look(hasty = false): Promise<{ changed: boolean; moving: boolean; findings: readonly Finding[] }> {
     const findings: Finding[] = []
     let changed = false
+    let moving = false
     for (const { name, files } of this.#rows) {
       const { value: before, problem } = files
-      const result = await files.look()
+      const result = await files.look(hasty)
+      moving ||= result === 'moving'
       if (result === 'failed')
         findings.push({ level: 'warn', message: `certificate ${name}: the one before is kept: ${files.problem}` })
       if (result !== 'read') continue
@@ -63,7 +71,7 @@ export class CertificateStore {
       if (other || problem !== null) findings.push(...taken(name, files.value))
       changed ||= other
     }
-    return { changed, findings }
+    return { changed, moving, findings }
   }
 }
 
