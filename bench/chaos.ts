@@ -68,24 +68,30 @@ async function calibrated(
   const free = campaign.mixes.map((mix) => ({ ...mix, rate: FREE_RATE }))
   const how = { ...campaign, mixes: free, blows: [], seconds: CALIBRATION_S, note: print, keep: false }
   const { flows, seconds } = await run(how, signal)
-  return free.map(({ clients }) => {
-    const ours = Object.entries(flows).filter(([flow]) =>
-      Object.keys(clients).includes(flow.replace(/-(get|post)$/, '')),
+  return free.map((mix) => {
+    const { clients, relayed = false } = mix
+    const ours = Object.entries(flows).filter(
+      ([flow]) =>
+        relayed === flow.includes('@') && Object.keys(clients).includes(flow.replace(/(-get|-post)?(@.*)?$/, '')),
     )
     const rate = Math.round(ours.reduce((sum, [, { whole }]) => sum + whole, 0) / seconds / 2)
-    print(`${Object.keys(clients).join(', ')}: ${rate} a second, half of what they reach`)
-    return { rate, clients }
+    const where = relayed ? ', by a relay' : ''
+    print(`${Object.keys(clients).join(', ')}${where}: ${rate} a second, half of what they reach`)
+    return { ...mix, rate }
   })
 }
 
-function render({ flows, blows, repeated, left, problems, seconds, memory }: Report): string {
+function render({ flows, blows, repeated, lost, left, problems, seconds, memory }: Report): string {
   const lines = ['| flow | sent | whole | ended otherwise, with a reason |', '| --- | ---: | ---: | --- |']
   for (const [flow, { sent, whole, excused }] of Object.entries(flows).sort(([a], [b]) => (a < b ? -1 : 1))) {
     const others = Object.entries(excused).map(([outcome, n]) => `${outcome} ${n}`)
     lines.push(`| ${flow} | ${sent} | ${whole} | ${others.join(', ')} |`)
   }
   const done = Object.entries(blows).map(([kind, n]) => `${kind} ${n}`)
-  lines.push('', `${seconds.toFixed(0)} s; faults: ${done.join(', ')}; safe requests executed again: ${repeated}`)
+  lines.push(
+    '',
+    `${seconds.toFixed(0)} s; faults: ${done.join(', ')}; safe requests executed again: ${repeated}; others lost: ${lost}`,
+  )
   if (memory !== undefined) {
     const [warm, end] = memory.map((bytes) => `${(bytes / 1024 / 1024).toFixed(0)} MiB`)
     lines.push(`memory after the first minute ${warm}, at the end ${end}`)

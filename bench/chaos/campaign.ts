@@ -9,6 +9,7 @@ import { readMemory } from '../cpu.ts'
 import { sumOf } from '../siege/target.ts'
 import { quantile } from '../stats.ts'
 import type { ClientOptions } from './client-process.ts'
+import type { Balance } from './configuration.ts'
 import { deedOf } from './deeds.ts'
 import { Hand } from './hand.ts'
 import { Journal } from './journal.ts'
@@ -24,15 +25,18 @@ const WARM_S = 60 // then the memory is what it should be at the end
 const MOST_MEMORY = 1.1
 const MOST_MORE_DESCRIPTORS = 8 // of idle connections to backends, which come and go
 
-export type Mix = Pick<ClientOptions, 'rate' | 'clients'>
+export type Mix = Pick<ClientOptions, 'rate' | 'clients'> & Partial<Pick<ClientOptions, 'relayed'>>
 
 export interface Campaign {
   readonly seed: number
   readonly seconds: number
   readonly blows: readonly Blow[]
   readonly backends: readonly string[]
+  readonly balance?: Balance
   /** One process of clients each. */
   readonly mixes: readonly Mix[]
+  /** Of the requests that may not be sent again, so many may fail for each fault. Absent: all that a fault explains. */
+  readonly mostLost?: number
   readonly note: (line: string) => void
   /** Keeps the journals, and says where, if something was wrong. */
   readonly keep: boolean
@@ -43,6 +47,8 @@ export interface Report {
   readonly problems: readonly string[]
   readonly flows: Readonly<Record<string, Tally>>
   readonly repeated: number
+  /** Requests that may not be sent again, and failed. */
+  readonly lost: number
   /** Faults that were done, by kind. */
   readonly blows: Readonly<Record<string, number>>
   /** Kinds that could not be done here, and why. */
@@ -54,10 +60,10 @@ export interface Report {
 
 export async function run(campaign: Campaign, signal: AbortSignal): Promise<Report> {
   const folder = mkdtempSync(join(tmpdir(), 'evenkeel-chaos-'))
-  const { note } = campaign
+  const { note, backends, balance } = campaign
   let bad = true
   try {
-    const stage = await Stage.start({ folder, backends: campaign.backends })
+    const stage = await Stage.start({ folder, backends, ...(balance === undefined ? {} : { balance }) })
     try {
       const report = await new Run(campaign, stage, signal).go()
       bad = report.problems.length > 0
@@ -111,10 +117,12 @@ class Run {
       const verdict = await recorder.ask<Verdict>({ verdict: true }, VERDICT_MS)
       const more = verdict.violationCount - verdict.violations.length
       const rest = more > 0 ? [`and ${more} more`] : []
+      this.#compareLost(verdict.lost)
       return {
         problems: [...this.#problems, ...verdict.violations, ...rest],
         flows: verdict.flows,
         repeated: verdict.repeated,
+        lost: verdict.lost,
         blows: this.#done,
         left: [...this.#left],
         seconds,
@@ -144,14 +152,24 @@ class Run {
     return [before, after]
   }
 
+  #compareLost(lost: number): void {
+    const { mostLost } = this.#campaign
+    const faults = Object.values(this.#done).reduce((sum, n) => sum + n, 0)
+    if (mostLost !== undefined && lost > mostLost * faults)
+      this.#problem(
+        `${lost} requests that may not be sent again failed in ${faults} faults, at most ${mostLost} for each may`,
+      )
+  }
+
   async #startClients(): Promise<Hand[]> {
     const { mixes, seed } = this.#campaign
-    const { journals, ports, ca } = this.#stage
+    const { journals, ports, fronts, ca } = this.#stage
     const clients: Hand[] = []
     for (const [i, mix] of mixes.entries()) {
       const letter = String.fromCharCode('a'.charCodeAt(0) + i)
       const options: ClientOptions = {
-        ...{ letter, ports, ca, ...mix },
+        ...{ letter, ca, relayed: false, ...mix },
+        ports: mix.relayed === true ? fronts : ports,
         seed: seed + 1000 * (i + 1),
         journal: join(journals, `clients-${letter}`),
       }
@@ -192,6 +210,7 @@ class Run {
     this.#done[kind] = (this.#done[kind] ?? 0) + 1
     this.#journal.write('begin', n, kind, target)
     await this.#expect(() => deed.begin(this.#stage, blow))
+    this.#journal.write('struck', n)
     await this.#expect(() => delay(lasts, undefined, { signal: this.#signal })).finally(() =>
       this.#expect(() => deed.end(this.#stage, blow)),
     )

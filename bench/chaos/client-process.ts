@@ -4,6 +4,7 @@ import { Http1Client } from './http1-client.ts'
 import { Http2Client } from './http2-client.ts'
 import { Journal } from './journal.ts'
 import { Pacer } from './pacer.ts'
+import { frontOf, type Service } from './plan.ts'
 import { type Ask, drawAsk, type Ending } from './request.ts'
 import { echoBytes, echoMessages } from './stream-client.ts'
 
@@ -12,7 +13,9 @@ export interface ClientOptions {
   readonly letter: string
   readonly seed: number
   readonly journal: string
-  readonly ports: Readonly<Record<'web' | 'secure' | 'tcp' | 'tls', number>>
+  readonly ports: Readonly<Record<Service, number>>
+  /** These are ports of relays. */
+  readonly relayed: boolean
   readonly ca: string
   /** Requests a second over all. */
   readonly rate: number
@@ -33,60 +36,61 @@ let over = false
 
 async function record(
   flow: string,
+  service: Service,
   work: (id: string) => Promise<Ending>,
   id = `${options.letter}${count++}`,
 ): Promise<void> {
-  journal.write('sent', id, flow)
+  journal.write('sent', id, options.relayed ? `${flow}@${frontOf(service)}` : flow)
   const { outcome, detail } = await work(id)
   journal.write('ended', id, outcome, detail)
 }
 
 /** Asks one after the other. */
-async function requests(flow: string, random: Random, client: { ask(ask: Ask): Promise<Ending> }): Promise<void> {
+async function requests(
+  flow: string,
+  service: Service,
+  random: Random,
+  client: { ask(ask: Ask): Promise<Ending> },
+): Promise<void> {
   while (!over) {
     await pacer.turn()
     if (over) return
     const ask = drawAsk(random, `${options.letter}${count++}`)
-    await record(`${flow}-${ask.method.toLowerCase()}`, () => client.ask(ask), ask.id)
+    await record(`${flow}-${ask.method.toLowerCase()}`, service, () => client.ask(ask), ask.id)
   }
 }
 
-async function streams(flow: string, work: (id: string) => Promise<Ending>): Promise<void> {
+async function streams(flow: string, service: Service, work: (id: string) => Promise<Ending>): Promise<void> {
   while (!over) {
     await pacer.turn()
-    if (!over) await record(flow, work)
+    if (!over) await record(flow, service, work)
   }
 }
 
-async function http1(
-  flow: string,
-  random: Random,
-  port: number,
-  keepAlive: boolean,
-  authority?: string,
-): Promise<void> {
-  const client = new Http1Client({ port, keepAlive, ...(authority === undefined ? {} : { ca: authority }) })
-  await requests(flow, random, client)
+async function http1(flow: string, service: 'web' | 'secure', random: Random, keepAlive: boolean): Promise<void> {
+  const client = new Http1Client({ port: ports[service], keepAlive, ...(service === 'secure' ? { ca } : {}) })
+  await requests(flow, service, random, client)
   client.close()
 }
 
 async function http2(flow: string, random: Random): Promise<void> {
   const client = new Http2Client(ports.secure, ca)
-  await Promise.all(Array.from({ length: STREAMS_OF_ONE }, () => requests(flow, random, client)))
+  await Promise.all(Array.from({ length: STREAMS_OF_ONE }, () => requests(flow, 'secure', random, client)))
   client.close()
 }
 
 const isOver = (): boolean => over
 const WORK: Record<Flow, (random: Random) => Promise<void>> = {
-  h1: (random) => http1('h1', random, ports.web, true),
-  'h1-new': (random) => http1('h1-new', random, ports.web, false),
-  'h1-tls': (random) => http1('h1-tls', random, ports.secure, true, ca),
-  'h1-tls-new': (random) => http1('h1-tls-new', random, ports.secure, false, ca),
+  h1: (random) => http1('h1', 'web', random, true),
+  'h1-new': (random) => http1('h1-new', 'web', random, false),
+  'h1-tls': (random) => http1('h1-tls', 'secure', random, true),
+  'h1-tls-new': (random) => http1('h1-tls-new', 'secure', random, false),
   h2: (random) => http2('h2', random),
-  tcp: (random) => streams('tcp', (id) => echoBytes(id, random, { port: ports.tcp, over: isOver })),
-  tls: (random) => streams('tls', (id) => echoBytes(id, random, { port: ports.tls, ca, over: isOver })),
-  websocket: (random) => streams('websocket', (id) => echoMessages(id, random, { port: ports.web, over: isOver })),
-  wss: (random) => streams('wss', (id) => echoMessages(id, random, { port: ports.secure, ca, over: isOver })),
+  tcp: (random) => streams('tcp', 'tcp', (id) => echoBytes(id, random, { port: ports.tcp, over: isOver })),
+  tls: (random) => streams('tls', 'tls', (id) => echoBytes(id, random, { port: ports.tls, ca, over: isOver })),
+  websocket: (random) =>
+    streams('websocket', 'web', (id) => echoMessages(id, random, { port: ports.web, over: isOver })),
+  wss: (random) => streams('wss', 'secure', (id) => echoMessages(id, random, { port: ports.secure, ca, over: isOver })),
 }
 
 const timer = setInterval(() => journal.flush(), FLUSH_MS)

@@ -1,8 +1,8 @@
 /** How each fault of the plan is brought about and taken back. */
 import { MISBEHAVIOUR_NAMES } from './misbehaviour.ts'
 import { lose, loseNoMore, noLoss } from './network.ts'
-import type { Kind, RelayKind } from './plan.ts'
-import type { Spoiling } from './relay.ts'
+import { FRONT_MODES, type FrontKind, type Kind, RELAY_MODES, type RelayKind } from './plan.ts'
+import type { Direction, Spoiling } from './relay.ts'
 import type { Blow } from './schedule.ts'
 import type { Stage } from './stage.ts'
 
@@ -17,19 +17,34 @@ const nothing = (): void => undefined
 const MOST_LOST = 20 // of a hundred packets
 const MOST_BYTES = 20_000 // of an answer or more of them, before a relay cuts it
 
-const SPOILINGS: Record<RelayKind, (salt: number) => Spoiling> = {
-  'relay-delay': (salt) => ({ mode: 'delay', ms: 20 + (salt % 200) }),
-  'relay-trickle': (salt) => ({ mode: 'trickle', bytes: 1000 + (salt % 5000) }),
-  'relay-reset': (salt) => ({ mode: 'reset', after: salt % MOST_BYTES }),
-  'relay-half-close': (salt) => ({ mode: 'half-close', after: salt % MOST_BYTES }),
-  'relay-truncate': (salt) => ({ mode: 'truncate', after: salt % MOST_BYTES }),
-  'relay-black-hole': () => ({ mode: 'black-hole' }),
+const after = (salt: number): number => salt % MOST_BYTES
+const SPOILINGS: Record<Spoiling['mode'], (salt: number) => Spoiling> = {
+  pass: () => ({ mode: 'pass' }),
+  delay: (salt) => ({ mode: 'delay', ms: 20 + (salt % 200) }),
+  trickle: (salt) => ({ mode: 'trickle', bytes: 1000 + (salt % 5000) }),
+  stall: () => ({ mode: 'stall' }),
+  reset: (salt) => ({ mode: 'reset', after: after(salt) }),
+  'half-close': (salt) => ({ mode: 'half-close', after: after(salt) }),
+  truncate: (salt) => ({ mode: 'truncate', after: after(salt) }),
+  'black-hole': () => ({ mode: 'black-hole' }),
 }
+const DIRECTIONS: readonly Direction[] = ['answers', 'requests', 'both']
 
-const spoil = (kind: RelayKind): Deed => ({
-  begin: (stage, { target, salt }) => stage.spoil(target, SPOILINGS[kind](salt)),
-  end: (stage, { target }) => stage.spoil(target, { mode: 'pass' }),
-})
+const RELAY_KINDS = RELAY_MODES.map((mode) => `relay-${mode}` as const)
+const FRONT_KINDS = FRONT_MODES.map((mode) => `front-${mode}` as const)
+
+/** Of answers, before backends; before the balancer of what its clients say too. */
+function spoil(kind: RelayKind | FrontKind): Deed {
+  const mode = kind.slice(kind.indexOf('-') + 1) as Spoiling['mode']
+  const directions = kind.startsWith('front-') ? DIRECTIONS : DIRECTIONS.slice(0, 1)
+  return {
+    begin: (stage, { target, salt }) => {
+      const of = directions[(salt >>> 16) % directions.length] ?? 'answers'
+      stage.spoil(target, { ...SPOILINGS[mode](salt), of })
+    },
+    end: (stage, { target }) => stage.spoil(target, { mode: 'pass' }),
+  }
+}
 
 const misbehaviours = Object.fromEntries(
   MISBEHAVIOUR_NAMES.map((name): [string, Deed] => [
@@ -43,7 +58,7 @@ const misbehaviours = Object.fromEntries(
 
 const DEEDS: Readonly<Record<string, Deed>> = {
   ...misbehaviours,
-  ...Object.fromEntries((Object.keys(SPOILINGS) as RelayKind[]).map((kind) => [kind, spoil(kind)])),
+  ...Object.fromEntries([...RELAY_KINDS, ...FRONT_KINDS].map((kind) => [kind, spoil(kind)])),
   'backend-kill': {
     begin: (stage, { target }) => stage.kill(target),
     end: (stage, { target }) => stage.revive(target),

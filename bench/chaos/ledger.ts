@@ -1,5 +1,5 @@
 /** Counts every request, answer and execution, and tells which of them nothing explains. */
-import { type Nature, type Outcome, planOf } from './plan.ts'
+import { type Nature, type Outcome, type Plan, planOf } from './plan.ts'
 
 interface Entry {
   flow: string
@@ -13,6 +13,7 @@ interface Entry {
 
 interface Period {
   readonly kind: string
+  readonly plan: Plan
   readonly target: string
   readonly from: number
   to: number
@@ -30,6 +31,8 @@ export interface Verdict {
   readonly flows: Readonly<Record<string, Tally>>
   /** Requests that were executed a second time because their first answer was lost; all of them may be. */
   readonly repeated: number
+  /** Requests that may not be sent again, and failed. */
+  readonly lost: number
   /** Sentences about what must not be, the first hundred. */
   readonly violations: readonly string[]
   readonly violationCount: number
@@ -39,7 +42,14 @@ const MOST_TOLD = 100
 const MOST_TRIES = 4 // the first, two further ones that the configuration allows, and one for an idle connection that had died
 const FOREVER = Number.POSITIVE_INFINITY
 
-const natureOf = (flow: string): Nature => (flow.endsWith('-post') ? 'unsafe' : flow.includes('-') ? 'safe' : 'stream')
+const SEEN_MS = 100 // until everybody has seen what struck at once
+
+/** `h1-post@front-web`: by HTTP/1.1, a POST, through that relay. */
+const frontOf = (flow: string): string => flow.split('@')[1] ?? ''
+function natureOf(flow: string): Nature {
+  const [name = ''] = flow.split('@')
+  return name.endsWith('-post') ? 'unsafe' : name.endsWith('-get') ? 'safe' : 'stream'
+}
 
 export class Ledger {
   readonly #entries = new Map<string, Entry>()
@@ -57,11 +67,9 @@ export class Ledger {
     if (kind === 'sent') this.#sent(at, first, second)
     else if (kind === 'ended') this.#ended(at, first, second as Outcome, third)
     else if (kind === 'executed') this.#executed(first, second, third)
-    else if (kind === 'begin') this.#periods.set(first, { kind: second, target: third, from: at, to: FOREVER })
-    else if (kind === 'end') {
-      const period = this.#periods.get(first)
-      if (period !== undefined) period.to = at + planOf(period.kind).rest
-    } else this.#tell(`a line that nobody understands: ${parts.join(' ')}`)
+    else if (kind === 'begin') this.#begin(first, second, third, at)
+    else if (kind === 'struck' || kind === 'end') this.#goOn(first, kind === 'end', at)
+    else this.#tell(`a line that nobody understands: ${parts.join(' ')}`)
   }
 
   #entry(id: string): Entry {
@@ -89,6 +97,19 @@ export class Ledger {
     entry.detail = detail
   }
 
+  #begin(n: string, kind: string, target: string, from: number): void {
+    this.#periods.set(n, { kind, plan: planOf(kind), target, from, to: FOREVER })
+  }
+
+  /** It has been done; or it has been taken back. */
+  #goOn(n: string, ended: boolean, at: number): void {
+    const period = this.#periods.get(n)
+    if (period === undefined) return
+    const { sudden = false, rest } = period.plan
+    if (ended && period.to === FOREVER) period.to = at + rest
+    else if (!ended && sudden) period.to = at + SEEN_MS
+  }
+
   #executed(id: string, backend: string, body: string): void {
     this.#entry(id).executions++
     if (body !== 'right') this.#tell(`${id} reached ${backend} with another body: ${body}`)
@@ -100,14 +121,18 @@ export class Ledger {
   }
 
   /** The faults that were there while the request was. */
-  #during({ sentAt, endedAt }: Entry): Period[] {
-    return [...this.#periods.values()].filter(({ from, to }) => from <= endedAt && to >= sentAt)
+  #during({ sentAt, endedAt, flow }: Entry): Period[] {
+    const front = frontOf(flow)
+    return [...this.#periods.values()].filter(
+      ({ from, to, plan, target }) => from <= endedAt && to >= sentAt && (!plan.clientSide || target === front),
+    )
   }
 
   /** To be asked once, behind the last line. */
   verdict(): Verdict {
     const flows: Record<string, Tally> = {}
     let repeated = 0
+    let lost = 0
     for (const [id, entry] of this.#entries) {
       if (entry.flow === '') {
         this.#tell(`${id} was executed ${entry.executions} times and never sent`)
@@ -118,6 +143,7 @@ export class Ledger {
       tally.sent++
       tally.executed += entry.executions
       if (entry.executions > 1) repeated++
+      if (entry.nature === 'unsafe' && entry.outcome !== 'whole') lost++
       const wrong = this.#wrongWith(entry)
       if (wrong !== '') this.#tell(`${id} (${entry.flow}, ${this.#when(entry)}): ${wrong}`)
       if (entry.outcome === 'whole') tally.whole++
@@ -127,7 +153,7 @@ export class Ledger {
         tally.excused[how] = (tally.excused[how] ?? 0) + 1
       }
     }
-    return { flows, repeated, violations: this.#violations, violationCount: this.#count }
+    return { flows, repeated, lost, violations: this.#violations, violationCount: this.#count }
   }
 
   #when({ sentAt, endedAt }: Entry): string {
@@ -147,9 +173,9 @@ export class Ledger {
     if (outcome === 'unprocessed' && executions > 0) return 'executed, though the client was told that it was not'
     if (outcome === 'whole' && nature !== 'stream' && executions === 0) return 'answered, and never executed'
     const periods = outcome === 'whole' && executions < 2 ? [] : this.#during(entry)
-    if (executions > 1 && periods.every(({ kind }) => planOf(kind).excuses.safe.length === 0))
+    if (executions > 1 && periods.every(({ plan }) => plan.clientSide || plan.excuses.safe.length === 0))
       return `executed ${executions} times without a fault that would have been a reason`
-    if (outcome === 'whole' || periods.some(({ kind }) => planOf(kind).excuses[nature].includes(outcome))) return ''
+    if (outcome === 'whole' || periods.some(({ plan }) => plan.excuses[nature].includes(outcome))) return ''
     const present = periods.map(({ kind, target }) => `${kind} of ${target}`).join(', ')
     return `${outcome} ${detail}, which is not explained by ${present || 'anything'}`
   }

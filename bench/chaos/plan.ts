@@ -24,21 +24,24 @@ export interface Plan {
   readonly rest: number
   /** Failures of these are its doing, while it lasts and rests. */
   readonly excuses: Excuses
+  /** It strikes at once: what is begun when it has been done has no excuse. */
+  readonly sudden?: true
+  /** It is between clients and balancer: only those behind its target suffer, and nothing is executed twice because of it. */
+  readonly clientSide?: true
 }
 
-export type RelayKind =
-  | 'relay-delay'
-  | 'relay-trickle'
-  | 'relay-reset'
-  | 'relay-half-close'
-  | 'relay-truncate'
-  | 'relay-black-hole'
+/** What a relay may do to what flows through it, before a backend, and between clients and balancer. */
+export const RELAY_MODES = ['delay', 'trickle', 'reset', 'half-close', 'truncate', 'black-hole'] as const
+export const FRONT_MODES = [...RELAY_MODES, 'stall'] as const
+export type RelayKind = `relay-${(typeof RELAY_MODES)[number]}`
+export type FrontKind = `front-${(typeof FRONT_MODES)[number]}`
 export type VerbKind = 'verb-drainstop' | 'verb-suspend' | 'verb-stop' | 'verb-weight'
 export type Kind =
   | 'backend-kill'
   | 'backend-stop'
   | MisbehaviourName
   | RelayKind
+  | FrontKind
   | VerbKind
   | 'thread-end'
   | 'process-kill'
@@ -53,6 +56,11 @@ export type Kind =
 export const DIRECT = ['b0', 'b1']
 export const RELAYED = ['b2', 'b3']
 export const BACKENDS = [...DIRECT, ...RELAYED]
+export const SERVICES = ['web', 'secure', 'tcp', 'tls'] as const
+export type Service = (typeof SERVICES)[number]
+/** The relay that some clients of a service go by. */
+export const frontOf = (service: Service): string => `front-${service}`
+export const FRONTS = SERVICES.map(frontOf)
 export const THREADS = 2
 
 const NOTHING: Excuses = { safe: [], unsafe: [], stream: [] }
@@ -78,6 +86,16 @@ const relay = (kind: RelayKind, excuses: Excuses): Plan => ({
   excuses,
 })
 
+const front = (kind: FrontKind, excuses: Excuses, longest = 2000): Plan => ({
+  kind,
+  weight: 3,
+  targets: FRONTS,
+  lasts: [300, longest],
+  rest: SETTLE,
+  excuses,
+  clientSide: true,
+})
+
 const verb = (kind: VerbKind, excuses: Excuses): Plan => ({
   kind,
   weight: 3,
@@ -90,6 +108,8 @@ const verb = (kind: VerbKind, excuses: Excuses): Plan => ({
 const BROKEN = all('502', 'cut')
 /** All connections of a thread or process end; HTTP/2 can say of a request that it was not begun. */
 const ENDED = all('none', 'cut', 'refused', 'unprocessed')
+/** Its client's connection broke: the balancer can't tell it anything. */
+const LOST = all('none', 'cut')
 
 export const PLANS: readonly Plan[] = [
   {
@@ -100,6 +120,7 @@ export const PLANS: readonly Plan[] = [
     rest: SETTLE,
     // What may be sent again is; only an answer that had begun is cut.
     excuses: { safe: ['cut'], unsafe: ['cut', '502'], stream: ['cut', '502'] },
+    sudden: true,
   },
   {
     kind: 'backend-stop',
@@ -116,6 +137,13 @@ export const PLANS: readonly Plan[] = [
   relay('relay-half-close', BROKEN),
   relay('relay-truncate', BROKEN),
   relay('relay-black-hole', all('502', '504', 'cut')),
+  front('front-delay', NOTHING),
+  front('front-trickle', NOTHING),
+  front('front-stall', NOTHING, 1200), // shorter than what any side waits for
+  front('front-reset', LOST),
+  front('front-half-close', LOST),
+  front('front-truncate', LOST),
+  front('front-black-hole', LOST, 6000), // longer than what the balancer waits for
   {
     kind: 'packet-loss',
     weight: 6,

@@ -2,80 +2,78 @@
 import { once } from 'node:events'
 import { type AddressInfo, createServer, connect as dial, type Server, type Socket } from 'node:net'
 
-/** What happens to the bytes that come from the far side; the near side's go through, but into a black hole. */
-export type Spoiling =
+/** What is spoilt: what the far side says, what the near side says, or both alike. */
+export type Direction = 'answers' | 'requests' | 'both'
+
+/** What happens to the bytes of a direction; without one, to answers. */
+export type Spoiling = { readonly of?: Direction } & (
   | { readonly mode: 'pass' }
   /** Every piece comes `ms` later. */
   | { readonly mode: 'delay'; readonly ms: number }
   /** `bytes` at a time, every 20 ms. */
   | { readonly mode: 'trickle'; readonly bytes: number }
-  /** After so many bytes: a reset in both directions; an end to the near side alone, whose bytes go on; an end to both. */
+  /** Nothing is read until it ends; then all of it comes. */
+  | { readonly mode: 'stall' }
+  /** After so many bytes: a reset of both sides; an end to the one that they go to, whose own go on; an end to both. */
   | { readonly mode: 'reset' | 'half-close' | 'truncate'; readonly after: number }
   /** Nothing comes through in either direction, and new connections lead nowhere. They are reset when it ends. */
   | { readonly mode: 'black-hole' }
+)
+
+type Cut = 'reset' | 'half-close' | 'truncate'
 
 const PASS: Spoiling = { mode: 'pass' }
 const DROP_MS = 20
-const QUEUE_BYTES = 1024 * 1024 // bytes under delay; beyond, the far side waits
+const QUEUE_BYTES = 1024 * 1024 // bytes under delay; beyond, their side waits
 
-/** One connection and the one that it goes on by. */
-class Joint {
-  readonly #near: Socket
-  readonly #far: Socket
-  readonly #over: (joint: Joint) => void
-  #spoiling: Spoiling
-  /** Bytes from the far side since the spoiling began. */
+/** One direction of a connection. */
+class Way {
+  readonly #from: Socket
+  readonly #to: Socket
+  readonly #onCut: (mode: Cut) => void
+  #spoiling: Spoiling = PASS
+  /** Bytes since the spoiling began. */
   #passed = 0
   #queue: Buffer[] = []
   #queued = 0
-  #farEnded = false
+  #ended = false
   #timer: NodeJS.Timeout | undefined
-  #lost = false
 
-  constructor(near: Socket, far: Socket, spoiling: Spoiling, over: (joint: Joint) => void) {
-    this.#near = near
-    this.#far = far
-    this.#spoiling = spoiling
-    this.#over = over
-    this.#lost = spoiling.mode === 'black-hole'
-    near.on('data', (bytes: Buffer) => {
-      if (!this.#lost && !far.write(bytes)) near.pause()
+  /** `onCut` is told when so many bytes have gone through that it is cut. */
+  constructor(from: Socket, to: Socket, onCut: (mode: Cut) => void) {
+    this.#from = from
+    this.#to = to
+    this.#onCut = onCut
+    from.on('data', (bytes: Buffer) => this.#onBytes(bytes))
+    from.on('end', () => {
+      this.#ended = true
+      this.#end()
     })
-    far.on('drain', () => near.resume())
-    far.on('data', (bytes: Buffer) => this.#onFar(bytes))
-    near.on('drain', () => far.resume())
-    near.on('end', () => {
-      if (!this.#lost) far.end()
-    })
-    far.on('end', () => {
-      this.#farEnded = true
-      this.#endNear()
-    })
-    // A reset on one side is one on the other; so is a far side that was never there.
-    near.on('error', () => this.reset())
-    far.on('error', () => this.reset())
-    near.on('close', () => this.#close())
-    far.on('close', () => this.#close())
+    to.on('drain', () => this.#resume())
   }
 
   spoil(spoiling: Spoiling): void {
-    if (this.#lost) return this.reset() // what was swallowed can't be had again
     this.#spoiling = spoiling
     this.#passed = 0
-    this.#lost = spoiling.mode === 'black-hole'
-    if (spoiling.mode === 'pass') this.#flush()
+    if (spoiling.mode === 'stall') this.#from.pause()
+    else if (spoiling.mode !== 'delay' && spoiling.mode !== 'trickle') this.#flush()
+    else this.#resume()
   }
 
-  reset(): void {
-    this.#near.resetAndDestroy()
-    this.#far.resetAndDestroy()
+  close(): void {
+    clearTimeout(this.#timer)
   }
 
-  #onFar(bytes: Buffer): void {
+  get #lost(): boolean {
+    return this.#spoiling.mode === 'black-hole'
+  }
+
+  #onBytes(bytes: Buffer): void {
     const spoiling = this.#spoiling
     switch (spoiling.mode) {
       case 'pass':
-        return this.#toNear(bytes)
+      case 'stall': // what had been read before
+        return this.#pass(bytes)
       case 'black-hole':
         return
       case 'delay':
@@ -84,28 +82,22 @@ class Joint {
       default: {
         const left = spoiling.after - this.#passed
         this.#passed += bytes.length
-        if (bytes.length < left) return this.#toNear(bytes)
-        if (left > 0) this.#near.write(bytes.subarray(0, left), () => this.#cut(spoiling.mode))
-        else this.#cut(spoiling.mode)
+        if (bytes.length < left) return this.#pass(bytes)
+        if (left > 0) this.#to.write(bytes.subarray(0, left), () => this.#onCut(spoiling.mode))
+        else this.#onCut(spoiling.mode)
       }
     }
   }
 
-  #cut(mode: 'reset' | 'half-close' | 'truncate'): void {
-    if (mode === 'reset') return this.reset()
-    this.#near.end()
-    if (mode === 'truncate') this.#far.end()
-  }
-
-  #toNear(bytes: Buffer): void {
+  #pass(bytes: Buffer): void {
     if (this.#queued > 0) this.#hold(bytes)
-    else if (this.#near.writable && !this.#near.write(bytes)) this.#far.pause()
+    else if (this.#to.writable && !this.#to.write(bytes)) this.#from.pause()
   }
 
   #hold(bytes: Buffer): void {
     this.#queue.push(bytes)
     this.#queued += bytes.length
-    if (this.#queued > QUEUE_BYTES) this.#far.pause()
+    if (this.#queued > QUEUE_BYTES) this.#from.pause()
     this.#timer ??= setTimeout(() => this.#release(), this.#pauseMs())
   }
 
@@ -123,7 +115,7 @@ class Joint {
     if (piece.length === first.length) this.#queue.shift()
     else this.#queue[0] = first.subarray(spoiling.bytes)
     this.#queued -= piece.length
-    if (this.#near.writable) this.#near.write(piece)
+    if (this.#to.writable) this.#to.write(piece)
     if (this.#queued > 0) this.#timer = setTimeout(() => this.#release(), DROP_MS)
     else this.#rested()
   }
@@ -134,22 +126,70 @@ class Joint {
     const all = Buffer.concat(this.#queue)
     this.#queue = []
     this.#queued = 0
-    if (all.length > 0 && this.#near.writable) this.#near.write(all)
+    if (all.length > 0 && this.#to.writable && !this.#lost) this.#to.write(all)
     this.#rested()
   }
 
   #rested(): void {
-    this.#far.resume()
-    if (this.#farEnded) this.#endNear()
+    this.#resume()
+    this.#end()
   }
 
-  #endNear(): void {
-    if (this.#queued === 0 && !this.#lost) this.#near.end()
+  #resume(): void {
+    if (this.#spoiling.mode !== 'stall') this.#from.resume()
+  }
+
+  #end(): void {
+    if (this.#ended && this.#queued === 0 && !this.#lost) this.#to.end()
+  }
+}
+
+/** One connection and the one that it goes on by. */
+class Joint {
+  readonly #near: Socket
+  readonly #far: Socket
+  readonly #answers: Way
+  readonly #requests: Way
+  readonly #over: (joint: Joint) => void
+  #lost = false
+
+  constructor(near: Socket, far: Socket, spoiling: Spoiling, over: (joint: Joint) => void) {
+    this.#near = near
+    this.#far = far
+    this.#over = over
+    this.#answers = new Way(far, near, (mode) => this.#cut(mode, far, near))
+    this.#requests = new Way(near, far, (mode) => this.#cut(mode, near, far))
+    this.spoil(spoiling)
+    // A reset on one side is one on the other; so is a far side that was never there.
+    near.on('error', () => this.reset())
+    far.on('error', () => this.reset())
+    near.on('close', () => this.#close())
+    far.on('close', () => this.#close())
+  }
+
+  spoil(spoiling: Spoiling): void {
+    if (this.#lost) return this.reset() // what was swallowed can't be had again
+    this.#lost = spoiling.mode === 'black-hole'
+    const { of = 'answers' } = spoiling
+    this.#answers.spoil(this.#lost || of !== 'requests' ? spoiling : PASS)
+    this.#requests.spoil(this.#lost || of !== 'answers' ? spoiling : PASS)
+  }
+
+  reset(): void {
+    this.#near.resetAndDestroy()
+    this.#far.resetAndDestroy()
+  }
+
+  #cut(mode: Cut, from: Socket, to: Socket): void {
+    if (mode === 'reset') return this.reset()
+    to.end()
+    if (mode === 'truncate') from.end()
   }
 
   #close(): void {
     if (!this.#near.destroyed || !this.#far.destroyed) return
-    clearTimeout(this.#timer)
+    this.#answers.close()
+    this.#requests.close()
     this.#over(this)
   }
 }

@@ -9,12 +9,13 @@ export interface Scene {
   readonly seconds: number
   /** Clients come at half the pace that they reach without faults and pauses. */
   readonly calibrated?: true
-  campaign(seed: number, seconds: number): Pick<Campaign, 'blows' | 'backends' | 'mixes'>
+  campaign(seed: number, seconds: number): Pick<Campaign, 'blows' | 'backends' | 'balance' | 'mixes' | 'mostLost'>
 }
 
 const MIXED: Campaign['mixes'] = [
   { rate: 90, clients: { h1: 6, 'h1-new': 3, tcp: 4, websocket: 4 } },
   { rate: 90, clients: { 'h1-tls': 3, 'h1-tls-new': 1, h2: 3, tls: 3, wss: 3 } },
+  { rate: 60, clients: { h1: 2, 'h1-tls': 2, h2: 2, tcp: 2, tls: 2, websocket: 2, wss: 2 }, relayed: true },
 ]
 const KILL_EVERY = 2000 // ms: down, found down, up again, found up again
 const TAIL = 3000 // ms behind the last fault
@@ -49,6 +50,10 @@ const kills: Scene = {
       { kind: 'backend-kill', targets: ['b0'], every: KILL_EVERY, from: 1000, lasts: 700 },
     ]),
     backends: DIRECT,
+    // A process that is killed takes a while to go (4 to 80 ms were seen), in which its kernel takes what nobody will answer.
+    // Who counts what is under way sends it no more than what is under way on the other one; who takes turns, half of all.
+    balance: 'least-connections',
+    mostLost: 1,
     mixes: [{ rate: 300, clients: { h1: 16, 'h1-new': 8 } }],
   }),
 }

@@ -7,14 +7,13 @@ import { makeAuthority, makeLeaf, type Signed } from '../../lib/tls/signing.ts'
 import { refusedPort } from '../../test/support/backend.ts'
 import { type Balancer, type Exit, startBalancer } from '../../test/support/balancer.ts'
 import { eventually } from '../../test/support/eventually.ts'
+import { ACCESS_LOG, type Balance, type Configuration, configurationOf, type Entry, VARIANTS } from './configuration.ts'
 import { Disk } from './disk.ts'
 import { Hand } from './hand.ts'
 import type { MisbehaviourName } from './misbehaviour.ts'
-import { RELAYED, THREADS } from './plan.ts'
+import { FRONTS, frontOf, RELAYED, SERVICES, type Service } from './plan.ts'
 import type { Spoiling } from './relay.ts'
 
-const SERVICES = ['web', 'secure', 'tcp', 'tls'] as const
-type Service = (typeof SERVICES)[number]
 type Ports = Readonly<Record<'http' | 'tcp', number>>
 
 const START_MS = 30_000
@@ -22,8 +21,6 @@ const UP_MS = 20_000
 const EXCHANGE_MS = 15_000 // of certificates: the files are looked at every second, and read once they rest
 const ORDER_MS = 20_000 // a reload waits for data threads that are just being replaced
 const CERTIFICATES = 3
-const VARIANTS = 4
-const ACCESS_LOG = 'access.log'
 const MOST_LOG = 1024 * 1024 // of the disk's four
 const DAYS = 2
 
@@ -39,6 +36,8 @@ export interface StageOptions {
   readonly folder: string
   /** Names of the plan's backends that take part. */
   readonly backends: readonly string[]
+  /** How the services balance; in turn, if not told. */
+  readonly balance?: Balance
 }
 
 const taken = new Set<number>()
@@ -51,6 +50,15 @@ async function newPort(): Promise<number> {
   return port
 }
 const newPorts = async (): Promise<Ports> => ({ http: await newPort(), tcp: await newPort() })
+const servicePorts = async (): Promise<Record<Service, number>> => ({
+  ...{ web: await newPort(), secure: await newPort() },
+  ...{ tcp: await newPort(), tls: await newPort() },
+})
+
+type RelayWay = readonly [name: string, port: number, to: number]
+
+const startRelay = (name: string, host: string, ways: readonly RelayWay[]): Promise<Hand> =>
+  Hand.start(name, './relay-process.ts', [host, ways.map((way) => way.join(':')).join(',')])
 
 export class Stage {
   readonly folder: string
@@ -58,6 +66,8 @@ export class Stage {
   readonly journals: string
   readonly disk: Disk
   readonly ports: Readonly<Record<Service | 'extra', number>>
+  /** Where clients come who go by a relay. */
+  readonly fronts: Readonly<Record<Service, number>>
   /** What clients trust. */
   readonly ca: string
   /** Threads that were ended on purpose, of the balancer that runs. */
@@ -70,39 +80,49 @@ export class Stage {
   /** Of the configuration, which. */
   #variant = 0
   #editing: Promise<void> = Promise.resolve()
+  /** Before backends. */
   #relay: Hand | null = null
+  /** Before the balancer. */
+  #front: Hand | null = null
+  readonly #balance: Balance | undefined
   #balancer: Balancer | null = null
   /** Pending while none runs. */
   #ready = Promise.withResolvers<Balancer>()
   #undo: (() => unknown)[] = []
 
-  private constructor(folder: string, ports: Stage['ports'], ca: string, certificates: readonly Signed[]) {
+  private constructor(
+    { folder, balance }: StageOptions,
+    ports: Stage['ports'],
+    fronts: Stage['fronts'],
+    ca: string,
+    certificates: readonly Signed[],
+  ) {
     this.folder = folder
+    this.#balance = balance
     this.journals = join(folder, 'journals')
     mkdirSync(this.journals)
     this.disk = new Disk(join(folder, 'disk'))
     this.ports = ports
+    this.fronts = fronts
     this.ca = ca
     this.#certificates = certificates
   }
 
   /** With everything running and all backends up. */
-  static async start({ folder, backends }: StageOptions): Promise<Stage> {
+  static async start(options: StageOptions): Promise<Stage> {
     const authority = await makeAuthority('evenkeel chaos', DAYS)
     const certificates: Signed[] = []
     for (let i = 0; i < CERTIFICATES; i++)
       certificates.push(await makeLeaf(authority, ['localhost', '127.0.0.1'], DAYS))
-    const [web, secure, tcp, tls, extra] = [
-      await newPort(),
-      await newPort(),
-      await newPort(),
-      await newPort(),
-      await newPort(),
-    ]
-    const ports = { web, secure, tcp, tls, extra }
-    const stage = new Stage(folder, ports, authority.cert, certificates)
+    const ports = { ...(await servicePorts()), extra: await newPort() }
+    const stage = new Stage(options, ports, await servicePorts(), authority.cert, certificates)
     try {
-      await stage.#startBackends(backends)
+      await stage.#startBackends(options.backends)
+      stage.#front = await startRelay(
+        'the relay of the clients',
+        '127.0.0.1',
+        SERVICES.map((service) => [frontOf(service), stage.fronts[service], ports[service]]),
+      )
       stage.#writeCertificate()
       await stage.startBalancer()
       await stage.allUp(UP_MS)
@@ -131,11 +151,11 @@ export class Stage {
     for (const { hand } of this.#places.values()) await hand
     const behind = [...this.#places].filter(([name]) => RELAYED.includes(name))
     if (behind.length === 0) return
-    const ways = behind.flatMap(([name, { ports, seen }]) => [
-      `${name}:${seen.http}:${ports.http}`,
-      `${name}:${seen.tcp}:${ports.tcp}`,
+    const ways = behind.flatMap(([name, { ports, seen }]): RelayWay[] => [
+      [name, seen.http, ports.http],
+      [name, seen.tcp, ports.tcp],
     ])
-    this.#relay = await Hand.start('the relay', './relay-process.ts', [this.#host, ways.join(',')])
+    this.#relay = await startRelay('the relay of the backends', this.#host, ways)
   }
 
   #startBackend(name: string, { http, tcp }: Ports): Promise<Hand> {
@@ -175,8 +195,10 @@ export class Stage {
     hand.tell({ misbehaviour: how })
   }
 
-  spoil(backend: string, spoiling: Spoiling): void {
-    this.#relay?.tell({ name: backend, spoiling })
+  /** What goes by the relay before a backend, or before a service. */
+  spoil(target: string, spoiling: Spoiling): void {
+    const relay = FRONTS.includes(target) ? this.#front : this.#relay
+    relay?.tell({ name: target, spoiling })
   }
 
   /** Writes the next of several configurations, each of which differs really, and takes it into force. */
@@ -225,41 +247,16 @@ export class Stage {
     }
   }
 
-  #config() {
-    const { http, tcp } = { http: this.#entries('http'), tcp: this.#entries('tcp') }
-    const listen = (service: Service) => [`127.0.0.1:${this.ports[service]}`]
-    const tls = { certificates: [{ cert: join(this.folder, 'tls.pem'), key: join(this.folder, 'tls.key') }] }
-    const timeouts = { connect: '2s', firstByte: '3s', body: '4s' }
-    // What differs: the policy, a time, another name for a backend, and services that come, go and change.
-    const [odd, high] = [this.#variant % 2 === 1, this.#variant >= 2]
-    const twin = odd ? [{ ...http[0], name: 'twin' }] : []
-    return {
-      appliance: {
-        threads: THREADS,
-        stateFile: join(this.disk.path, 'state.json'),
-        drain: { timeout: '1s' },
-      },
-      accessLog: { path: join(this.disk.path, ACCESS_LOG) },
-      defaults: {
-        health: { interval: '200ms', fastInterval: '100ms', downInterval: '200ms', timeout: '1s', fall: 2, rise: 2 },
-        drain: { timeout: '20s' }, // longer than a stream lives: nothing is cut because a reload took its backend
-        timeouts,
-      },
-      virtualServices: {
-        web: { protocol: 'http', listen: listen('web'), backends: [...http, ...twin] },
-        secure: {
-          ...{ protocol: 'https', listen: listen('secure'), tls, backends: http },
-          timeouts: { ...timeouts, keepAlive: high ? '50s' : '60s' },
-        },
-        tcp: { protocol: 'tcp', listen: listen('tcp'), balance: high ? 'random-two' : 'round-robin', backends: tcp },
-        tls: { protocol: 'tls', listen: listen('tls'), tls, balance: 'least-connections', backends: tcp },
-        ...(odd ? { extra: { protocol: 'tcp', listen: [`127.0.0.1:${this.ports.extra}`], backends: tcp } } : {}),
-      },
-    }
+  #config(): Configuration {
+    const { folder, disk, ports } = this
+    return configurationOf({
+      ...{ folder, disk: disk.path, ports, balance: this.#balance, variant: this.#variant },
+      backends: { http: this.#entries('http'), tcp: this.#entries('tcp') },
+    })
   }
 
   /** The backends as the balancer is told them. */
-  #entries(kind: 'http' | 'tcp'): { name: string; address: string }[] {
+  #entries(kind: 'http' | 'tcp'): Entry[] {
     return [...this.#places].map(([name, { seen }]) => ({ name, address: `${this.#host}:${seen[kind]}` }))
   }
 
@@ -331,16 +328,17 @@ export class Stage {
   /** Ends a data thread, and waits for the one that takes its place. */
   async endThread(thread: string): Promise<void> {
     await this.order(`/threads/${thread}/restart`)
+    const balancer = this.#balancer
     this.ended++
-    await eventually(
-      'all data threads run again',
-      async () => {
-        const { threads } = (await this.balancer.status()) as { threads: { state: string; restarts: number }[] }
-        const restarts = threads.reduce((sum, each) => sum + each.restarts, 0)
-        return restarts >= this.ended && threads.every(({ state }) => state === 'running')
-      },
-      UP_MS,
-    )
+    const replaced = async (): Promise<boolean> => {
+      const { threads } = (await this.balancer.status()) as { threads: { state: string; restarts: number }[] }
+      const restarts = threads.reduce((sum, each) => sum + each.restarts, 0)
+      return restarts >= this.ended && threads.every(({ state }) => state === 'running')
+    }
+    // On a busy machine the whole process may be ended before.
+    const gone = (): boolean => this.#balancer !== balancer
+    const done = () => gone() || replaced().catch((error) => gone() || Promise.reject(error))
+    await eventually('all data threads run again', done, UP_MS)
   }
 
   /** Puts another certificate into the files, and waits until clients are shown it, or there is a next one. */
@@ -384,6 +382,7 @@ export class Stage {
         () => undefined,
       )
     await this.#relay?.kill()
+    await this.#front?.kill()
     this.disk.close()
   }
 }

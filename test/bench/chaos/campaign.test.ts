@@ -30,6 +30,8 @@ t.test(
       'tls',
       'websocket',
       'wss',
+      'h1-get@front-web',
+      'h2-get@front-secure',
     ]
     for (const name of names) t.ok((flows[name]?.whole ?? 0) > 0, name)
     t.ok(Object.values(flows).reduce((sum, { whole }) => sum + whole, 0) >= FEWEST)

@@ -32,6 +32,7 @@ t.test('what went well is counted and not told', async (t) => {
       tcp: { sent: 1, whole: 1, executed: 0, excused: {} },
     },
     repeated: 0,
+    lost: 0,
     violations: [],
     violationCount: 0,
   })
@@ -74,6 +75,42 @@ t.test('a failure is excused by a fault that explains it, while it lasts and res
   )
   t.match(violations(...SENT, 'ended a1 502', 'begin 1 backend-kill b0')[0], /502/, 'it came later')
   t.match(violations('begin 1 backend-kill b0', ...SENT, 'ended a1 502')[0], /502/, 'what may be sent again was not')
+})
+
+t.test('a kill excuses what was under way when it was done, and nothing that came later', async (t) => {
+  const kill = 'begin 1 backend-kill b0'
+  t.strictSame(violations(kill, ...POSTED, 'struck 1', 'ended a1 502'), [])
+  t.match(violations(kill, 'struck 1', ...POSTED, 'ended a1 502')[0], /502.*by anything/)
+  t.match(violations(kill, 'struck 1', ...POSTED, 'end 1', 'ended a1 502')[0], /502.*by anything/)
+  t.strictSame(violations('begin 1 backend-stop b0', 'struck 1', ...POSTED, 'ended a1 502'), [], 'which goes on')
+})
+
+t.test(
+  'a fault between clients and balancer excuses those who go that way, and never a second execution',
+  async (t) => {
+    const lost = (flow: string) => violations('begin 1 front-reset front-web', `sent a1 ${flow}`, 'ended a1 none')
+    t.strictSame(lost('h1-get@front-web'), [])
+    t.strictSame(lost('h1-post@front-web'), [])
+    t.strictSame(lost('websocket@front-web'), [])
+    for (const flow of ['h1-get', 'h1-get@front-secure', 'websocket']) t.match(lost(flow)[0], /none.*by anything/, flow)
+    const again = ['executed a1 b0 right', 'executed a1 b1 right', 'ended a1 cut']
+    const fault = 'begin 1 front-reset front-web'
+    t.match(violations(fault, 'sent a1 h1-get@front-web', ...again)[0], /executed 2 times without a fault/)
+    t.match(violations(fault, 'sent a1 h1-post@front-web', ...again)[0], /executed 2 times/)
+  },
+)
+
+t.test('requests that may not be sent again and failed are counted', async (t) => {
+  const ledger = new Ledger()
+  const lines = [
+    'begin 0 1 process-kill balancer',
+    'sent 1 a1 h1-post',
+    'ended 2 a1 none',
+    'sent 3 a2 h1-get',
+    'ended 4 a2 none',
+  ]
+  for (const line of lines) ledger.take(line.split(' '))
+  t.equal(ledger.verdict().lost, 1)
 })
 
 t.test('a safe request may be executed again where connections break, and not otherwise', async (t) => {
