@@ -3,6 +3,7 @@ import { formatAddress, type Logger } from '../../core/index.ts'
 import type { Backend } from '../../pool/index.ts'
 import { Dial, type Dialled } from '../dial.ts'
 import { BackendConnection, ConnectionCache } from '../http/backend-connection.ts'
+import type { Marked } from '../http/requester.ts'
 import type { Wire } from '../wire.ts'
 import { BackendSession, type SessionMeans, type SessionOwner } from './session.ts'
 import { BackendStream } from './stream.ts'
@@ -65,6 +66,10 @@ export class H2Connections extends ConnectionCache implements SessionOwner {
 
   override takesUpgrades(wire: Wire): boolean {
     return wire instanceof BackendStream && wire.tunnels
+  }
+
+  override marksOf(wire: Wire): Marked | null {
+    return wire instanceof BackendStream ? wire : null
   }
 
   /** Finds a stream on another connection, which others may share; `done` is never called before this returned. */

@@ -30,8 +30,15 @@ export class BackendOutbound extends Outbound {
   }
 
   /** The head that `requestHead` holds. */
-  request(id: number, buf: Buffer, base: number, upgrade: string, last: boolean): void {
-    this.beginBlock(requestAtMost())
+  request(
+    id: number,
+    buf: Buffer,
+    base: number,
+    upgrade: string,
+    last: boolean,
+    unindexed: ReadonlySet<string> | null,
+  ): void {
+    this.beginBlock(requestAtMost(), unindexed)
     encodeRequest(this.encoder, buf, base, this.#secure, upgrade)
     this.endBlock(id, last)
   }

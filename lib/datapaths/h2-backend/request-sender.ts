@@ -33,7 +33,7 @@ export class RequestSender extends MessageSender {
     this.upgrade = upgrade
     if (tunnel) this.key = requestField(buf, base, 'sec-websocket-key')
     this.id = this.#stream.enter() // in the order in which heads go out
-    this.#requests.request(this.id, buf, base, upgrade, this.ended)
+    this.#requests.request(this.id, buf, base, upgrade, this.ended, this.unindexed)
     return base + requestHead.pos
   }
 }

@@ -2,11 +2,12 @@
 import { Deadline, type DeadlineOwner } from '../../core/index.ts'
 import { Carried } from '../h2/carried.ts'
 import { CANCEL, PROTOCOL_ERROR, REFUSED_STREAM } from '../h2/errors.ts'
-import { fieldBlock } from '../h2/field-block.ts'
+import { fieldBlock, joined } from '../h2/field-block.ts'
 import type { Incoming } from '../h2/inbound.ts'
 import type { SenderOwner } from '../h2/message-sender.ts'
 import { trailerLines } from '../h2/request-writer.ts'
 import { MALFORMED, STREAM_RESET, UNTOUCHED } from '../http/backend-connection.ts'
+import type { Marked } from '../http/requester.ts'
 import type { Outbox } from '../outbox.ts'
 import { idleSink, type Wire, type WireSink } from '../wire.ts'
 import { AnswerFeed } from './answer-feed.ts'
@@ -17,7 +18,7 @@ import type { BackendSession } from './session.ts'
 const NOTHING = Buffer.alloc(0)
 const END_MS = 1000 // for the end of an answer whose length has come: it is on its way
 
-export class BackendStream extends Carried implements Wire, Incoming, SenderOwner, DeadlineOwner {
+export class BackendStream extends Carried implements Wire, Incoming, SenderOwner, DeadlineOwner, Marked {
   /** 0: its request has not gone out. */
   id = 0
   sink: WireSink = idleSink
@@ -27,6 +28,7 @@ export class BackendStream extends Carried implements Wire, Incoming, SenderOwne
   remoteEnded = false
   /** No frame of it is of use any more. */
   closed = false
+  unindexed: ReadonlySet<string> | null = null
   readonly #session: BackendSession
   readonly #request: RequestSender
   readonly #answer = new AnswerFeed()
@@ -55,6 +57,10 @@ export class BackendStream extends Carried implements Wire, Incoming, SenderOwne
     return this.id
   }
 
+  heed(client: Marked): void {
+    this.#request.origin = client
+  }
+
   /** The backend takes tunnels (RFC 8441). */
   get tunnels(): boolean {
     return this.#session.peer.connectProtocol
@@ -67,6 +73,7 @@ export class BackendStream extends Carried implements Wire, Incoming, SenderOwne
     if (this.#answered) return this.#onTrailers(ended)
     const request = this.#request
     if (!responseWriter.write(ended, request.headOnly, request.upgrade, request.key)) return this.#malformed()
+    this.unindexed = fieldBlock.unindexed
     const { status, length } = responseWriter
     if (status >= 200) {
       this.#answered = true
@@ -90,6 +97,7 @@ export class BackendStream extends Carried implements Wire, Incoming, SenderOwne
   #onTrailers(ended: boolean): void {
     const lines = ended && !fieldBlock.tooLarge ? trailerLines(fieldBlock) : ''
     if (!ended || (lines === '' && fieldBlock.count > 0)) return this.#malformed()
+    this.unindexed = joined(this.unindexed, fieldBlock.unindexed)
     this.#answer.trailers = lines
     this.onData(NOTHING, 0, 0, true)
   }

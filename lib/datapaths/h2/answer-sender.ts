@@ -32,11 +32,11 @@ export class AnswerSender extends MessageSender {
     if (status === 101 && asked) {
       this.forged = answerField(buf, base, 'sec-websocket-accept') !== acceptOf(this.#key)
       this.state = 'tunnel'
-      this.#answers.answer(this.id, buf, base, this.forged ? 502 : 200, true, false)
+      this.#answers.answer(this.id, buf, base, this.forged ? 502 : 200, true, false, this.unindexed)
       return behind
     }
     if (status < 200) {
-      this.#answers.answer(this.id, buf, base, status, false, false)
+      this.#answers.answer(this.id, buf, base, status, false, false, this.unindexed)
       return behind
     }
     // An answer that is not the handshake must not look as if the tunnel were there (RFC 8441 §5).
@@ -45,7 +45,7 @@ export class AnswerSender extends MessageSender {
     this.body = body
     this.state = body.done ? 'whole' : 'body'
     this.ended = body.done
-    this.#answers.answer(this.id, buf, base, shown, false, body.done)
+    this.#answers.answer(this.id, buf, base, shown, false, body.done, this.unindexed)
     return behind
   }
 }

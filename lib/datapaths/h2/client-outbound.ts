@@ -24,8 +24,16 @@ export class ClientOutbound extends Outbound {
   }
 
   /** The head that `answerHead` holds. */
-  answer(id: number, buf: Buffer, base: number, status: number, handshake: boolean, last: boolean): void {
-    this.beginBlock(blockAtMost())
+  answer(
+    id: number,
+    buf: Buffer,
+    base: number,
+    status: number,
+    handshake: boolean,
+    last: boolean,
+    unindexed: ReadonlySet<string> | null,
+  ): void {
+    this.beginBlock(blockAtMost(), unindexed)
     encodeAnswer(this.encoder, buf, base, status, handshake)
     this.endBlock(id, last)
   }

@@ -24,6 +24,8 @@ export class FieldBlock {
   tooLarge = false
   maxSize = 0
   maxFields = 0
+  /** Names of fields that came with the mark that no table on any hop may keep them (RFC 7541 §6.2.3); null: none did. */
+  unindexed: Set<string> | null = null
   /** Of each field: where its name and its value begin, and where its value ends. */
   readonly #places = new Int32Array(3 * MOST_FIELDS)
 
@@ -34,6 +36,7 @@ export class FieldBlock {
     this.tooLarge = false
     this.maxSize = maxSize
     this.maxFields = maxFields
+    this.unindexed = null
   }
 
   nameStart(i: number): number {
@@ -72,6 +75,19 @@ export class FieldBlock {
     this.count++
     this.at = valueEnd + 2
   }
+
+  /** The last field came with the mark. */
+  mark(): void {
+    if (this.tooLarge) return
+    const last = this.count - 1
+    this.unindexed ??= new Set()
+    this.unindexed.add(memory.latin1Slice(this.nameStart(last), this.nameEnd(last)))
+  }
 }
 
 export const fieldBlock = new FieldBlock()
+
+/** The names of a head, and those of its trailers. */
+export function joined(some: ReadonlySet<string> | null, more: ReadonlySet<string> | null): ReadonlySet<string> | null {
+  return some === null || more === null ? (some ?? more) : new Set([...some, ...more])
+}

@@ -2,8 +2,9 @@
 import { DynamicTable } from './dynamic-table.ts'
 import { FIELD_OVERHEAD, type FieldBlock, memory } from './field-block.ts'
 import { decodeHuffman } from './huffman.ts'
-import { STATIC_ENTRIES, STATIC_NAMES, STATIC_VALUES } from './static-table.ts'
+import { SENSITIVE_ENTRIES, STATIC_ENTRIES, STATIC_NAMES, STATIC_VALUES } from './static-table.ts'
 
+const NEVER_INDEXED = 0x10
 const MAX_INTEGER_BYTES = 4 // beyond the prefix: 2^28 is more than any length or index means
 
 export class HpackDecoder {
@@ -119,6 +120,7 @@ export class HpackDecoder {
   /** With a prefix of six bits it goes into the table (§6.2). */
   #literal(block: FieldBlock, mask: 63 | 15): void {
     const { at } = block
+    const never = mask === 15 && ((this.#buf[this.#p] as number) & NEVER_INDEXED) !== 0
     const index = this.#integer(mask)
     if (this.#broken) return
     const nameEnd = index === 0 ? this.#string(at) : this.#name(index, at)
@@ -128,6 +130,7 @@ export class HpackDecoder {
     if (valueEnd < 0) return
     if (mask === 63) this.#table.add(memory, at, nameEnd - at, memory, valueStart, valueEnd - valueStart, 0)
     block.add(valueStart, valueEnd)
+    if (never && !SENSITIVE_ENTRIES.has(index)) block.mark() // those are never kept anyway
   }
 
   /** Copies an entry's name to `at`; answers where it ends. */

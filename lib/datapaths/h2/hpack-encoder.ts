@@ -1,7 +1,7 @@
 /** Encodes heads (RFC 7541): static names, and a dynamic table for fields that come again. */
 import { DynamicTable } from './dynamic-table.ts'
 import { copyShort } from './hpack-decoder.ts'
-import { STATIC_NAMES, STATUS_ENTRY } from './static-table.ts'
+import { SENSITIVE_ENTRIES, STATIC_NAMES, STATUS_ENTRY } from './static-table.ts'
 
 /** What we keep of it at most, whatever the client allows. */
 const MAX_TABLE = 4096
@@ -9,16 +9,6 @@ const MAX_INDEXED = 256 // bytes of a field that is worth its place
 const SEEN = 64 // fields whose second coming is noticed
 
 const STATUS_NAME = 8 // the first entry with the name :status
-/** Never in a table: many share a connection, and could tell from its size what another's secret begins with (RFC 7541 §7.1). */
-const SENSITIVE = new Set([
-  'set-cookie',
-  'cookie',
-  'authorization',
-  'proxy-authenticate',
-  'proxy-authorization',
-  'www-authenticate',
-])
-
 const LOWER = new Uint8Array(256)
 for (let byte = 0; byte < 256; byte++) LOWER[byte] = byte >= 65 && byte <= 90 ? byte + 32 : byte
 
@@ -50,8 +40,6 @@ const NAMES = ((): Uint8Array => {
   return slots
 })()
 
-const SENSITIVE_ENTRIES = new Set(STATIC_NAMES.flatMap((name, i) => (SENSITIVE.has(name.toString()) ? [i] : [])))
-
 /** The number of the name's first static entry; 0: it has none. */
 function staticName(buf: Buffer, start: number, end: number, hash: number): number {
   let slot = hash & (NAME_SLOTS - 1)
@@ -80,6 +68,8 @@ export class HpackEncoder {
   #least = -1
   #changed = false
   #out: Buffer = Buffer.alloc(0)
+  /** Names of fields that no table may keep; null: none is marked so. */
+  #unindexed: ReadonlySet<string> | null = null
   /** Where the next byte goes. */
   at = 0
 
@@ -92,9 +82,10 @@ export class HpackEncoder {
     this.#table.resize(max)
   }
 
-  /** Begins a block at `at`; `out` has room for it. */
-  begin(out: Buffer, at: number): void {
+  /** Begins a block at `at`; `out` has room for it. @param unindexed names of fields that came with the mark that no table may keep them */
+  begin(out: Buffer, at: number, unindexed: ReadonlySet<string> | null): void {
     this.#out = out
+    this.#unindexed = unindexed
     this.at = at
     if (!this.#changed) return
     this.#changed = false
@@ -143,7 +134,7 @@ export class HpackEncoder {
   ): void {
     const nameLength = nameEnd - nameStart
     const valueLength = valueEnd - valueStart
-    if (SENSITIVE_ENTRIES.has(entry)) {
+    if (SENSITIVE_ENTRIES.has(entry) || (this.#unindexed !== null && this.#isMarked(names, nameStart, nameEnd))) {
       this.#literal(names, buf, 16, 15, entry, nameStart, nameEnd, valueStart, valueEnd)
       return
     }
@@ -164,6 +155,10 @@ export class HpackEncoder {
     const nameAt = this.#literal(names, buf, 64, 63, entry, nameStart, nameEnd, valueStart, valueEnd)
     const name = entry === 0 ? this.#out : (STATIC_NAMES[entry] as Buffer)
     this.#table.add(name, entry === 0 ? nameAt : 0, nameLength, buf, valueStart, valueLength, hash)
+  }
+
+  #isMarked(names: Buffer, start: number, end: number): boolean {
+    return this.#unindexed?.has(names.latin1Slice(start, end).toLowerCase()) === true
   }
 
   /** The entry of the dynamic table that is this field; -1: there is none. */

@@ -1,4 +1,6 @@
 /** A message on its way: comes as an exchange writes it for HTTP/1.1, goes as frames, as far as the windows allow. */
+
+import type { Marked } from '../http/requester.ts'
 import { Stash } from '../http/stash.ts'
 import { keptTrailers } from '../http/trailers.ts'
 import type { Outbox } from '../outbox.ts'
@@ -27,6 +29,8 @@ export abstract class MessageSender implements Sender {
   state: 'none' | 'body' | 'whole' | 'tunnel' = 'none'
   /** The end of the stream has been sent. */
   ended = false
+  /** Where the message comes from; null: it is ours, or comes from where there are no marks. */
+  origin: Marked | null = null
   protected body: MessageBody | null = null
   /** Of its stream. */
   protected id: number
@@ -52,6 +56,11 @@ export abstract class MessageSender implements Sender {
 
   /** Sends the head at `base` and sets `state`, `body` and `ended`; answers where it ends, -1: it is none. */
   protected abstract head(buf: Buffer, base: number, end: number): number
+
+  /** Names of its fields that no table may keep; null: none. */
+  protected get unindexed(): ReadonlySet<string> | null {
+    return this.origin === null ? null : this.origin.unindexed
+  }
 
   get queued(): boolean {
     return this.#queue !== null || this.#held !== null
@@ -142,7 +151,7 @@ export abstract class MessageSender implements Sender {
     }
     if (this.#ending && !this.ended) {
       this.ended = true
-      if (this.#trailers !== '') outbound.trailers(this.id, keptTrailers(this.#trailers, null))
+      if (this.#trailers !== '') outbound.trailers(this.id, keptTrailers(this.#trailers, null), this.unindexed)
       else if (start === end) outbound.data(this.id, buf, end, end, true)
     }
     return p

@@ -123,14 +123,14 @@ export class Outbound {
   }
 
   /** Trailer lines end the stream. */
-  trailers(id: number, lines: string): void {
+  trailers(id: number, lines: string, unindexed: ReadonlySet<string> | null): void {
     if (lines === '') {
       this.data(id, memory, 0, 0, true)
       return
     }
     const bytes = Buffer.from(lines, 'latin1')
     const rows = lines.split('\r\n')
-    this.beginBlock(encodedAtMost(bytes.length, rows.length))
+    this.beginBlock(encodedAtMost(bytes.length, rows.length), unindexed)
     let start = 0
     for (const row of rows) {
       const colon = row.indexOf(':')
@@ -145,9 +145,9 @@ export class Outbound {
   }
 
   /** A header block begins, of `most` bytes at most: what is encoded up to `endBlock` belongs to it. */
-  protected beginBlock(most: number): void {
+  protected beginBlock(most: number, unindexed: ReadonlySet<string> | null): void {
     this.#blockOut = this.#output.reserve(HEADER_BYTES * (2 + most / MAX_FRAME) + most)
-    this.encoder.begin(this.#blockOut, this.#output.at + HEADER_BYTES)
+    this.encoder.begin(this.#blockOut, this.#output.at + HEADER_BYTES, unindexed)
   }
 
   /** Frames the block, in front of which there is room for a header. */

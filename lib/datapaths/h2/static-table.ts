@@ -78,3 +78,16 @@ export const STATUS_ENTRY: ReadonlyMap<number, number> = new Map(
 export const NAME_ENTRY: ReadonlyMap<string, number> = new Map(
   ROWS.map(([name], i) => [name, i + 1] as const).toReversed(),
 )
+
+/** Never in a table: many share a connection, and could tell from its size what another's secret begins with (RFC 7541 §7.1). */
+const SENSITIVE = [
+  'set-cookie',
+  'cookie',
+  'authorization',
+  'proxy-authenticate',
+  'proxy-authorization',
+  'www-authenticate',
+]
+export const SENSITIVE_ENTRIES: ReadonlySet<number> = new Set(
+  STATIC_NAMES.flatMap((name, i) => (SENSITIVE.includes(name.toString()) ? [i] : [])),
+)

@@ -9,14 +9,14 @@ import { Exchange } from '../http/exchange.ts'
 import { BAD } from '../http/head.ts'
 import type { Hop } from '../http/hop.ts'
 import { RequestHead } from '../http/request.ts'
-import type { Requester } from '../http/requester.ts'
+import type { Marked, Requester } from '../http/requester.ts'
 import type { Outbox } from '../outbox.ts'
 import { Relay } from '../tcp/relay.ts'
 import { idleSink, type Wire, type WireSink } from '../wire.ts'
 import { AnswerSender } from './answer-sender.ts'
 import { Carried } from './carried.ts'
 import { CANCEL, INTERNAL_ERROR, NO_ERROR, PROTOCOL_ERROR } from './errors.ts'
-import { memory } from './field-block.ts'
+import { fieldBlock, joined, memory } from './field-block.ts'
 import type { Incoming } from './inbound.ts'
 import type { SenderOwner } from './message-sender.ts'
 import { RequestFeed } from './request-feed.ts'
@@ -29,13 +29,14 @@ const LATE_MS = 500
 
 const sharedHead = new RequestHead()
 
-export class H2Stream extends Carried implements Wire, Incoming, Requester, DeadlineOwner, SenderOwner {
+export class H2Stream extends Carried implements Wire, Incoming, Requester, DeadlineOwner, SenderOwner, Marked {
   readonly id: number
   sink: WireSink = idleSink
   readonly answer: AnswerSender
   /** What the client may send. */
   receiveWindow: number
   closed = false
+  unindexed: ReadonlySet<string> | null
   readonly #session: H2Session
   readonly #feed: RequestFeed
   readonly #deadline: Deadline
@@ -51,13 +52,14 @@ export class H2Stream extends Carried implements Wire, Incoming, Requester, Dead
   #reading = true
   #endTold = false
 
-  /** @param head of a request that has just been written at `headStart` */
+  /** @param head of a request that has just been written at `headStart`, of the block in hand */
   constructor(session: H2Session, id: number, headStart: number, head: RequestWriter, ended: boolean) {
     super()
     this.#session = session
     this.id = id
     this.answer = new AnswerSender(id, session.peer.initialWindow, session.outbound, this, head.key)
     this.receiveWindow = session.options.streamWindow
+    this.unindexed = fieldBlock.unindexed
     this.#feed = new RequestFeed(head, ended)
     this.#headStart = headStart
     this.#headEnd = head.end
@@ -74,6 +76,12 @@ export class H2Stream extends Carried implements Wire, Incoming, Requester, Dead
 
   get wire(): Wire {
     return this
+  }
+  get marks(): Marked {
+    return this
+  }
+  heed(backend: Marked): void {
+    this.answer.origin = backend
   }
   get hop(): Hop {
     return this.#session.hop
@@ -206,6 +214,7 @@ export class H2Stream extends Carried implements Wire, Incoming, Requester, Dead
 
   /** Lines behind the content. */
   onTrailers(lines: string): void {
+    this.unindexed = joined(this.unindexed, fieldBlock.unindexed)
     this.#feed.trailers(lines)
     this.onData(NOTHING, 0, 0, true)
   }

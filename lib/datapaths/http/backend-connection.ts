@@ -5,6 +5,7 @@ import type { Wire, WireSink } from '../wire.ts'
 import { ID } from './fields.ts'
 import { Framing } from './framing.ts'
 import { BAD, Head, type HeadLimits, MORE } from './head.ts'
+import type { Marked } from './requester.ts'
 import { Stash } from './stash.ts'
 
 /** What an exchange hears of its backend connection. */
@@ -67,6 +68,10 @@ export class BackendConnection implements WireSink, DeadlineOwner {
   /** Others share what carries it: the backend may hand a request back. */
   get multiplexed(): boolean {
     return this.#cache.multiplexed
+  }
+  /** Its messages, where what it speaks has marks for fields; null: it has none. */
+  get marks(): Marked | null {
+    return this.#cache.marksOf(this.wire)
   }
   /** The backend may be asked for another protocol. */
   get takesUpgrades(): boolean {
@@ -209,6 +214,10 @@ export class ConnectionCache {
 
   takesUpgrades(_wire: Wire): boolean {
     return true
+  }
+
+  marksOf(_wire: Wire): Marked | null {
+    return null
   }
 
   take(): BackendConnection | undefined {

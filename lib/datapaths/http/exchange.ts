@@ -31,7 +31,7 @@ import type { Head } from './head.ts'
 import { Packing, type PackingOwner, packedHead } from './packing.ts'
 import { givenReply, reply } from './replies.ts'
 import type { RequestHead } from './request.ts'
-import type { Requester } from './requester.ts'
+import type { Marked, Requester } from './requester.ts'
 import { TOO_SLOW, Upload } from './upload.ts'
 
 const CLOSED: Failure = {
@@ -199,6 +199,7 @@ export class Exchange extends PlacedFlow implements Responder, PackingOwner, Tel
     connection.assign(this)
     if (this.#asked.upgrade !== '' && !connection.takesUpgrades)
       return this.refuse(501, 'refused', 'the backend takes no upgrades on its HTTP/2 connection')
+    if (this.#client.marks !== null) this.#passMarks(this.#client.marks, connection)
     const { backend, wire } = connection
     const { view, wheel } = this.#context
     const head = this.#asked.needsHost ? withHost(this.#asked.text, backend.host, backend.port) : this.#asked.text
@@ -213,6 +214,13 @@ export class Exchange extends PlacedFlow implements Responder, PackingOwner, Tel
     )
     if (!this.#request.done) this.#expectation?.sent(this.#context.isOld(backend))
     this.#client.onBodyWanted()
+  }
+
+  /** Where both sides have marks for fields, each heeds those of the other. */
+  #passMarks(client: Marked, { marks }: BackendConnection): void {
+    if (marks === null) return
+    marks.heed(client)
+    client.heed(marks)
   }
 
   /** The backend leaves a client waiting that asked for a 100: we say it. */

@@ -29,6 +29,7 @@ const sharedHead = new RequestHead()
 const NOTHING = Buffer.alloc(0)
 
 export class H1Session implements Session, WireSink, DeadlineOwner, Requester {
+  readonly marks = null
   readonly wire: Wire
   hop: Hop
   readonly peerAddress: string

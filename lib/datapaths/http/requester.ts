@@ -4,8 +4,18 @@ import type { Wire } from '../wire.ts'
 import type { ConnectionCache } from './backend-connection.ts'
 import type { Hop } from './hop.ts'
 
+/** One side of an exchange whose fields may be marked, and who passes on the marks of the other. */
+export interface Marked {
+  /** Names, in small letters, of fields of its message that no header table on any hop may keep (RFC 7541 §6.2.3); null: none. */
+  readonly unindexed: ReadonlySet<string> | null
+  /** What it is given to send comes from there. */
+  heed(origin: Marked): void
+}
+
 /** What an exchange asks of the client connection that it belongs to. */
 export interface Requester {
+  /** null: what it speaks has no marks. */
+  readonly marks: Marked | null
   readonly wire: Wire
   readonly hop: Hop
   readonly peerAddress: string

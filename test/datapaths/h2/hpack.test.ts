@@ -224,7 +224,7 @@ t.test('what is encoded is decoded as it was, whatever comes again and however t
           const text = fields.map((pair) => pair.join('')).join('')
           const out = Buffer.alloc(encodedAtMost(text.length, fields.length))
           const lines = Buffer.from(text, 'latin1')
-          encoder.begin(out, 0)
+          encoder.begin(out, 0, null)
           encoder.status(status)
           let at = 0
           for (const [n, v] of fields) {
@@ -248,7 +248,7 @@ t.test('cookies and credentials are never indexed (RFC 7541 §7.1.3), what comes
   const sizes = ['set-cookie', 'www-authenticate', 'x-own'].map((n) => {
     let size = 0
     for (let i = 0; i < 3; i++) {
-      encoder.begin(out, 0)
+      encoder.begin(out, 0, null)
       const line = Buffer.from(`${n}value`)
       encoder.field(line, 0, n.length, n.length, line.length)
       size = encoder.at
