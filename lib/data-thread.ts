@@ -3,7 +3,7 @@ import { setImmediate as others } from 'node:timers/promises'
 import { parentPort, workerData } from 'node:worker_threads'
 import { Board, ThreadCell } from './board/index.ts'
 import { createRelayedLogger, DeadlineWheel, messageOf, nowMs, onFault } from './core/index.ts'
-import { createDatapath, type Datapath, Doors, Heartbeat, type ThreadTools } from './datapaths/index.ts'
+import { createDatapath, type Datapath, Doors, Heartbeat, type ThreadTools, turnsOfLoop } from './datapaths/index.ts'
 import type { Answer, FromThread, Request, ThreadStart, ToThread } from './service/index.ts'
 import { AccessLog } from './telemetry/index.ts'
 import { Challenges, TicketRing } from './tls/index.ts'
@@ -19,7 +19,7 @@ const tell = (message: FromThread): void => port.postMessage(message)
 const log = createRelayedLogger({ thread }, (line) => tell({ type: 'log', line }))
 const shared = new Board(threads, board, bindings)
 const cell = new ThreadCell(shared, thread)
-const heartbeat = new Heartbeat(cell, () => shared.delayLimit)
+const heartbeat = new Heartbeat(cell, () => shared.delayLimit, turnsOfLoop())
 const tools: ThreadTools = {
   board: shared,
   load: heartbeat,

@@ -2,8 +2,9 @@
 import { dirname, join, resolve } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { type AdminServer, type Succession, startAdmin } from './admin/index.ts'
+import type { Loaded } from './config/index.ts'
 import { type BalancerError, createLogger, formatAddress, systemClock } from './core/index.ts'
-import { adopt, type Loaded, Manager, Reloads, Systemd } from './service/index.ts'
+import { adopt, Manager, Reloads, Systemd } from './service/index.ts'
 import { Predecessor, type Successor, Upgrades } from './upgrade/index.ts'
 
 /** What listens where, once everything does. */

@@ -19,6 +19,7 @@ export function expositionOf(manager: Manager, reloads: Reloads, version: string
         faults,
         serving: state === 'running',
         delay: manager.board.pulse(thread).delay,
+        turn: manager.board.pulse(thread).turn,
       })),
     mishaps: () => manager.mishaps.count,
     orders: () => manager.security.orders.counts,

@@ -49,6 +49,8 @@ export interface Decision {
 export interface Pulse {
   readonly beats: number
   readonly delay: number
+  /** The longest turn of its event loop in the last minute, ms. */
+  readonly turn: number
   readonly faults: number
   /** It can't keep up, and refuses what is new. */
   readonly shedding: boolean
@@ -124,6 +126,7 @@ export class Board {
     return {
       beats: Atomics.load(this.words, at + THREAD_WORD.beats),
       delay: Atomics.load(this.words, at + THREAD_WORD.delay),
+      turn: Atomics.load(this.words, at + THREAD_WORD.turn),
       faults: Atomics.load(this.words, at + THREAD_WORD.faults),
       shedding: Atomics.load(this.words, at + THREAD_WORD.shedding) === 1,
     }

@@ -404,8 +404,12 @@ export class ThreadCell {
     this.#at = SHARED.thread + thread * ROW_WORDS
   }
 
-  /** It lives; `delay`: ms by which this beat was late. `shedding`: it refuses what is new. */
-  beat(delay: number, shedding: boolean): void {
+  /**
+   * It lives; `delay`: ms by which this beat was late. `shedding`: it refuses what is new. `turn`: the longest turn of its
+   * event loop in the last minute, ms.
+   */
+  beat(delay: number, shedding: boolean, turn: number): void {
+    Atomics.store(this.#words, this.#at + THREAD_WORD.turn, turn)
     Atomics.store(this.#words, this.#at + THREAD_WORD.shedding, shedding ? 1 : 0)
     Atomics.store(this.#words, this.#at + THREAD_WORD.delay, delay)
     Atomics.add(this.#words, this.#at + THREAD_WORD.beats, 1)

@@ -31,7 +31,7 @@ export const APPLIANCE_WORD = { overload: 0, delay: 1 } as const
 
 /** Most data threads, and the words of the row that each has: written by that thread alone. */
 export const MAX_THREADS = 32
-export const THREAD_WORD = { beats: 0, delay: 1, faults: 2, shedding: 3 } as const
+export const THREAD_WORD = { beats: 0, delay: 1, faults: 2, shedding: 3, turn: 4 } as const
 
 /** Offsets in words of the shared region. */
 export const SHARED = {

@@ -1,9 +1,8 @@
 /** Brings the services of all files together under one root, `defaults` merged into each. */
 
-import type { Environment } from './environment.ts'
 import { type FileStore, type Found, globFolder } from './files.ts'
+import type { ReadFile } from './parts.ts'
 import { poolShape } from './pool.ts'
-import { readYaml } from './reader.ts'
 import { type Finding, type Source, where } from './source.ts'
 import { type Branch, child, type Entry, itemsOf, merge, type Tree, textOf, withEntry, without } from './tree.ts'
 
@@ -15,17 +14,22 @@ export interface Assembly {
   readonly files: string[]
   /** Where globs look for files. */
   readonly folders: string[]
+  /** Services with what they did not say themselves, by what was written of them. */
+  readonly completed: Map<Entry, Entry>
 }
 
 /** What a configuration is read with. */
 export interface World {
-  readonly env: Environment
   readonly files: FileStore
+  /** Reads an included file. */
+  readonly read: (path: string, source: Source) => ReadFile
+  /** Services that need not be completed again, by what was written of them. */
+  readonly completed: ReadonlyMap<Entry, Entry>
 }
 
 /** @param root what the main file says */
 export async function assemble(main: Source, mainPath: string, root: Tree, world: World): Promise<Assembly> {
-  const assembly = { root, findings: [], sources: [main], files: [], folders: [] } as Assembly
+  const assembly = { root, findings: [], sources: [main], files: [], folders: [], completed: new Map() } as Assembly
   if (root.kind !== 'map') return assembly
   const own = root.entries.get('virtualServices')
   const services = new Map(own?.value.kind === 'map' ? own.value.entries : [])
@@ -41,17 +45,19 @@ export async function assemble(main: Source, mainPath: string, root: Tree, world
   if (own !== undefined && own.value.kind !== 'map') return assembly
   if (own === undefined && !root.entries.has('include')) return assembly
   const defaults = child(root, 'defaults')
-  if (defaults?.kind === 'map')
-    for (const [name, entry] of services) services.set(name, { ...entry, value: withDefaults(entry.value, defaults) })
-  for (const [name, entry] of services) services.set(name, { ...entry, value: withPools(entry.value) })
+  for (const [name, entry] of services) {
+    const complete = world.completed.get(entry) ?? { ...entry, value: withPools(withDefaults(entry.value, defaults)) }
+    assembly.completed.set(entry, complete)
+    services.set(name, complete)
+  }
   const at = own?.at ?? root.at
   const value: Branch = { kind: 'map', entries: services, at: own?.value.at ?? root.at }
   return { ...assembly, root: withEntry(root, 'virtualServices', { at, value }) }
 }
 
 /** Default TLS settings are for those services that speak TLS; the others need not opt out. */
-function withDefaults(service: Tree, defaults: Tree): Tree {
-  if (service.kind !== 'map') return service
+function withDefaults(service: Tree, defaults: Tree | undefined): Tree {
+  if (service.kind !== 'map' || defaults?.kind !== 'map') return service
   const protocol = textOf(child(service, 'protocol') ?? child(defaults, 'protocol'))
   const plain = protocol === 'tcp' || protocol === 'udp' || protocol === 'http'
   return merge(plain ? without(defaults, 'tls') : defaults, service)
@@ -96,7 +102,7 @@ async function includedFiles(
 /** @returns the services of one included file, which may hold nothing else */
 async function readIncluded(
   found: Found,
-  { env, files }: World,
+  { read: readAs, files }: World,
   assembly: Assembly,
 ): Promise<Iterable<[string, Entry]>> {
   const { findings } = assembly
@@ -108,7 +114,8 @@ async function readIncluded(
     findings.push({ at: start, path: [], message: refused.message })
     return []
   }
-  const read = readYaml(source, env)
+  const read = readAs(found.path, source)
+  assembly.sources[assembly.sources.length - 1] = read.source
   findings.push(...read.findings)
   if (read.tree === null || isEmpty(read.tree)) return []
   if (read.tree.kind !== 'map') {

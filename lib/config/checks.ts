@@ -24,7 +24,13 @@ const HEALTH_TIMEOUT_MS = 1000
 const LOAD_INTERVAL_MS = 7000
 const LOAD_TIMEOUT_MS = 2000
 
-export function check(root: Tree): Finding[] {
+export const check = (root: Tree): Finding[] => [
+  ...checkWhole(root),
+  ...[...servicesOf(root)].flatMap(([name, entry]) => checkService(name, entry)),
+]
+
+/** What joins services, or stands beside them. */
+export function checkWhole(root: Tree): Finding[] {
   const services = [...servicesOf(root)]
   const findings = [
     ...checkAdmin(root),
@@ -37,16 +43,19 @@ export function check(root: Tree): Finding[] {
     const message = `${services.length} services are more than ${MAX_SERVICES}`
     findings.push({ at: extra[1].at, path: ['virtualServices', extra[0]], message })
   }
-  for (const [name, entry] of services)
-    for (const { at, path, message } of [
-      ...checkTls(entry),
-      ...checkPools(entry),
-      ...checkRoutes(entry.value),
-      ...checkProxyProtocol(entry.value),
-      ...checkAffinity(entry),
-    ])
-      findings.push({ at, path: ['virtualServices', name, ...path], message })
   return findings
+}
+
+/** What joins the options of one service. */
+export function checkService(name: string, entry: Entry): Finding[] {
+  const findings = [
+    ...checkTls(entry),
+    ...checkPools(entry),
+    ...checkRoutes(entry.value),
+    ...checkProxyProtocol(entry.value),
+    ...checkAffinity(entry),
+  ]
+  return findings.map(({ at, path, message }) => ({ at, path: ['virtualServices', name, ...path], message }))
 }
 
 function servicesOf(root: Tree): Iterable<[string, Entry]> {

@@ -15,7 +15,10 @@ export function diffServices(before: Config, after: Config): ServiceDiff {
   const names = Object.keys(now)
   return {
     added: names.filter((name) => !Object.hasOwn(old, name)),
-    changed: names.filter((name) => Object.hasOwn(old, name) && !isDeepStrictEqual(old[name], now[name])),
+    changed: names.filter((name) => {
+      // One that was not read anew is the same object.
+      return Object.hasOwn(old, name) && old[name] !== now[name] && !isDeepStrictEqual(old[name], now[name])
+    }),
     removed: Object.keys(old).filter((name) => !Object.hasOwn(now, name)),
   }
 }

@@ -4,7 +4,16 @@ export { type Difference, differences, diffServices, needsRestart, partsOf, type
 export { configurationReference, jsonSchema } from './document.ts'
 export { filesOf } from './files.ts'
 export { type LdapFilter, parseLdapFilter } from './ldap-filter.ts'
-export { type LoadOptions, type LoadResult, loadConfig, loadConfigText, type SourceText } from './load.ts'
+export {
+  type Invalid,
+  type Loaded,
+  type LoadOptions,
+  type LoadResult,
+  loadConfig,
+  loadConfigText,
+  reloadConfig,
+  type SourceText,
+} from './load.ts'
 export { holdsMask, redact } from './redact.ts'
 export { problemsToJson, renderProblems } from './render.ts'
 export type {

@@ -15,7 +15,7 @@ interface Listener {
   readonly datagram: boolean
   readonly path: Path
   /** As another listener's problem names this one. */
-  readonly name: string
+  readonly name: () => string
   readonly at: Place
 }
 
@@ -36,18 +36,26 @@ export function checkListeners(root: Tree): Finding[] {
         return [{ at: item.at, path, message }]
       }
       const host = canonicalHost(range.host)
-      listeners.push({ range, host, datagram, path, name: `${name}.listen[${i}] at ${where(item.at)}`, at: item.at })
+      listeners.push({
+        range,
+        host,
+        datagram,
+        path,
+        name: () => `${name}.listen[${i}] at ${where(item.at)}`,
+        at: item.at,
+      })
     }
   }
   const admin = adminListener(root)
-  const earlier = admin === undefined ? [] : [admin]
+  const earlier = new Map<number, Listener[]>() // by port: only who has one in common can overlap
+  if (admin !== undefined) occupy(earlier, admin)
   for (const listener of listeners) {
-    const other = earlier.find((each) => overlap(each, listener))
-    earlier.push(listener)
+    const other = firstOverlapping(earlier, listener)
+    occupy(earlier, listener)
     if (other === undefined) continue
     const { host, first, last } = listener.range
     const mine = formatAddress(host, first) + (last === first ? '' : `-${last}`)
-    findings.push({ at: listener.at, path: listener.path, message: `${mine} overlaps ${other.name}` })
+    findings.push({ at: listener.at, path: listener.path, message: `${mine} overlaps ${other.name()}` })
   }
   return findings
 }
@@ -57,9 +65,28 @@ function adminListener(root: Tree): Listener | undefined {
   const text = own === undefined ? ADMIN_DEFAULT : textOf(own)
   const range = parseAddressRange(text ?? '')
   if (typeof range === 'string') return undefined
-  const name = own === undefined ? `admin.listen, by default ${ADMIN_DEFAULT}` : `admin.listen at ${where(own.at)}`
+  const name = () =>
+    own === undefined ? `admin.listen, by default ${ADMIN_DEFAULT}` : `admin.listen at ${where(own.at)}`
   const at = own?.at ?? root.at
   return { range, host: canonicalHost(range.host), datagram: false, path: ['admin', 'listen'], name, at }
+}
+
+function occupy(earlier: Map<number, Listener[]>, listener: Listener): void {
+  const { first, last } = listener.range
+  for (let port = Math.max(first, 1); port <= last; port++) {
+    const there = earlier.get(port)
+    if (there === undefined) earlier.set(port, [listener])
+    else there.push(listener)
+  }
+}
+
+function firstOverlapping(earlier: ReadonlyMap<number, Listener[]>, listener: Listener): Listener | undefined {
+  const { first, last } = listener.range
+  for (let port = Math.max(first, 1); port <= last; port++) {
+    const other = earlier.get(port)?.find((each) => overlap(each, listener))
+    if (other !== undefined) return other
+  }
+  return undefined
 }
 
 function overlap(a: Listener, b: Listener): boolean {

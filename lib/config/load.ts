@@ -1,12 +1,12 @@
 /** Loads the configuration: files to a checked `Config`, or every problem that they have. */
 import { dirname, resolve } from 'node:path'
 import { assemble } from './assemble.ts'
-import { check, warn } from './checks.ts'
+import { check, checkService, checkWhole, warn } from './checks.ts'
 import type { Environment } from './environment.ts'
 import { explain, type Issue } from './explain.ts'
 import { DISK, type FileStore, openSource } from './files.ts'
+import { type ReadFile, readFile, reread } from './parts.ts'
 import type { Path } from './path.ts'
-import { readYaml } from './reader.ts'
 import {
   type Config,
   configSchema,
@@ -16,7 +16,7 @@ import {
   serviceSchema,
 } from './schema.ts'
 import { type Finding, type Problem, Source, toProblems } from './source.ts'
-import { child, type Leaf, locate, type Tree, toData, without } from './tree.ts'
+import { child, type Entry, type Leaf, locate, type Tree, toData, withEntry, without } from './tree.ts'
 
 export interface LoadOptions {
   /** What `${NAME}` is taken from. Default: the environment of the process. */
@@ -34,13 +34,40 @@ export interface SourceText {
   readonly shown: string
 }
 
-/**
- * `files`: absolute paths of all files that were read or tried, the main one first. `texts`: what they held. `folders`: where
- * globs would find further files.
- */
-export type LoadResult =
-  | { ok: true; config: Config; files: string[]; texts: SourceText[]; folders: string[]; warnings: Problem[] }
-  | { ok: false; problems: Problem[]; files: string[]; texts: SourceText[]; folders: string[] }
+/** What was read, valid or not. */
+interface Read {
+  /** Absolute paths of all files that were read or tried, the main one first. */
+  readonly files: string[]
+  /** What they held. */
+  readonly texts: SourceText[]
+  /** Where globs would find further files. */
+  readonly folders: string[]
+}
+
+/** A configuration that was read whole and is valid. */
+export interface Loaded extends Read {
+  readonly ok: true
+  readonly config: Config
+  /** What reading it again need not do again. */
+  readonly reading: Reading
+}
+
+export interface Invalid extends Read {
+  readonly ok: false
+  readonly problems: Problem[]
+}
+
+export type LoadResult = (Loaded & { readonly warnings: Problem[] }) | Invalid
+
+/** How a valid configuration was read. */
+interface Reading {
+  readonly env: Environment
+  /** By absolute path. */
+  readonly files: ReadonlyMap<string, ReadFile>
+  readonly root: Tree
+  readonly completed: ReadonlyMap<Entry, Entry>
+  readonly config: Config
+}
 
 /** Never rejects because of what the files hold. */
 export async function loadConfig(file: string, options: LoadOptions = {}): Promise<LoadResult> {
@@ -58,32 +85,86 @@ export function loadConfigText(text: string, name: string, options: LoadOptions 
   return loadSource(new Source(name, dirname(path), text.replace(/^\ufeff/, '')), path, options)
 }
 
+/**
+ * The same after a change, for the cost of what has changed: services whose text is as it was before are not read and checked again.
+ * @param before what was read last; of the same file
+ */
+export async function reloadConfig(file: string, before: Loaded): Promise<Loaded | Invalid> {
+  const path = resolve(file)
+  const { source, refused } = await openSource(path, file)
+  const loaded = refused === undefined ? await reloadSource(source, path, before.reading) : null
+  return loaded ?? loadConfig(file, { env: before.reading.env })
+}
+
+/** null: it has to be read whole, be it because more has changed than services, or because something is wrong with it. */
+async function reloadSource(source: Source, path: string, before: Reading): Promise<Loaded | null> {
+  const { env } = before
+  const files = new Map<string, ReadFile>()
+  const read = (at: string, now: Source): ReadFile => {
+    const known = before.files.get(at)
+    const file = (known === undefined ? null : reread(known, now, env)) ?? readFile(now, env)
+    files.set(at, file)
+    return file
+  }
+  const known = before.files.get(path)
+  const main = known === undefined ? null : reread(known, source, env)
+  if (main === null || main.tree === null) return null
+  files.set(path, main)
+  const world = { files: DISK, read, completed: before.completed }
+  const { root, findings, sources, ...rest } = await assemble(main.source, path, main.tree, world)
+  const services = child(root, 'virtualServices')
+  const old = child(before.root, 'virtualServices')
+  if (findings.length > 0 || root.kind !== 'map' || services?.kind !== 'map' || old?.kind !== 'map') return null
+  const others = [...services.entries].filter(([name, entry]) => old.entries.get(name) !== entry)
+  const part = withEntry(root, 'virtualServices', { at: root.at, value: { ...services, entries: new Map(others) } })
+  const { config: partial, findings: wrong } = parse(part)
+  if (partial === null || wrong.length > 0 || checkWhole(root).length > 0) return null
+  if (others.some(([name, entry]) => checkService(name, entry).length > 0)) return null
+  const fresh = withAbsolutePaths(partial, part).virtualServices
+  const virtualServices: Config['virtualServices'] = {}
+  for (const name of services.entries.keys()) {
+    const service = (Object.hasOwn(fresh, name) ? fresh : before.config.virtualServices)[name]
+    if (service === undefined) return null
+    virtualServices[name] = service
+  }
+  const config = { ...before.config, virtualServices }
+  const paths = [path, ...rest.files]
+  const reading = { env, files, root, completed: rest.completed, config }
+  return { ok: true, config, files: paths, texts: textsOf(paths, sources), folders: rest.folders, reading }
+}
+
 async function loadSource(main: Source, path: string, options: LoadOptions): Promise<LoadResult> {
   const env = options.env ?? process.env
-  const read = readYaml(main, env)
+  const files = new Map<string, ReadFile>()
+  const readAs = (at: string, source: Source): ReadFile => {
+    const file = readFile(source, env)
+    files.set(at, file)
+    return file
+  }
+  const read = readAs(path, main)
   if (read.tree === null) {
     const texts = [{ path, text: main.text, shown: main.masked() }]
     return { ok: false, problems: toProblems(read.findings, [main]), files: [path], texts, folders: [] }
   }
-  const {
-    root,
-    findings,
-    sources,
-    files: included,
-    folders,
-  } = await assemble(main, path, read.tree, { env, files: options.files ?? DISK })
+  const world = { files: options.files ?? DISK, read: readAs, completed: new Map<Entry, Entry>() }
+  const assembly = await assemble(main, path, read.tree, world)
+  const { root, findings, sources, folders, completed } = assembly
   const parsed = parse(root)
   const wrong = [...read.findings, ...findings, ...parsed.findings, ...check(root)]
-  const files = [path, ...included]
-  const texts = files.flatMap((each, i) => textOf(each, sources[i]))
+  const paths = [path, ...assembly.files]
+  const texts = textsOf(paths, sources)
   if (parsed.config === null || wrong.length > 0)
-    return { ok: false, problems: toProblems(wrong, sources), files, texts, folders }
+    return { ok: false, problems: toProblems(wrong, sources), files: paths, texts, folders }
   const config = withAbsolutePaths(parsed.config, root)
-  return { ok: true, config, files, texts, folders, warnings: toProblems(warn(root), sources) }
+  const reading = { env, files, root, completed, config }
+  return { ok: true, config, files: paths, texts, folders, reading, warnings: toProblems(warn(root), sources) }
 }
 
-const textOf = (path: string, source: Source | undefined): SourceText[] =>
-  source === undefined ? [] : [{ path, text: source.text, shown: source.masked() }]
+const textsOf = (paths: readonly string[], sources: readonly Source[]): SourceText[] =>
+  paths.flatMap((path, i) => {
+    const source = sources[i]
+    return source === undefined ? [] : [{ path, text: source.text, shown: source.masked() }]
+  })
 
 function parse(root: Tree): { config: Config | null; findings: readonly Finding[] } {
   if (root.kind === 'leaf' && root.value === null && root.broken !== true) {

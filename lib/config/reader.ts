@@ -13,6 +13,8 @@ interface ReadResult {
   /** Null where the text is not YAML. */
   readonly tree: Tree | null
   readonly findings: readonly Finding[]
+  /** It has no anchors, aliases and tags. */
+  readonly plain: boolean
 }
 
 export function readYaml(source: Source, env: Environment): ReadResult {
@@ -25,10 +27,11 @@ export function readYaml(source: Source, env: Environment): ReadResult {
     prettyErrors: false,
     logLevel: 'error', // silent would pass over a second document
   })
-  if (document.errors.length > 0) return { tree: null, findings: syntaxFindings(source, document) }
+  if (document.errors.length > 0) return { tree: null, findings: syntaxFindings(source, document), plain: false }
   const reader = new Reader(source, env)
   const start = { source, offset: 0 }
-  return { tree: reader.read(document.contents, [], start), findings: reader.findings }
+  const tree = reader.read(document.contents, [], start)
+  return { tree, findings: reader.findings, plain: reader.plain }
 }
 
 /** One a line, without the echoes that the first of them has all through the rest of the file. */
@@ -64,6 +67,7 @@ function hint({ source, offset }: Place): string {
 
 class Reader {
   readonly findings: Finding[] = []
+  plain = true
   readonly #source: Source
   readonly #env: Environment
   readonly #anchors = new Map<string, Node>()
@@ -86,6 +90,7 @@ class Reader {
         this.#find(at, path, `aliases expand to more than ${MAX_EXPANDED} values`)
       return { kind: 'leaf', value: null, at, broken: true }
     }
+    if (isAlias(node) || node.anchor !== undefined || node.tag !== undefined) this.plain = false
     if (isAlias(node)) return this.#follow(node.source, path, at)
     if (node.anchor !== undefined) this.#anchors.set(node.anchor, node)
     if (node.tag !== undefined && !PLAIN_TAG.test(node.tag))
@@ -112,6 +117,7 @@ class Reader {
   #entries(map: YAMLMap, path: Path): Map<string, Entry> {
     const entries = new Map<string, Entry>()
     for (const { key, value } of map.items) {
+      if (!isScalar(key) || key.anchor !== undefined || key.tag !== undefined) this.plain = false
       if (isScalar(key) && key.anchor !== undefined) this.#anchors.set(key.anchor, key)
       const name = isScalar(key) ? String(key.value ?? '') : ''
       const at = { source: this.#source, offset: (isScalar(key) ? key.range?.[0] : undefined) ?? map.range?.[0] ?? 0 }

@@ -61,6 +61,11 @@ export class Source {
     if (end > start) this.#secrets.push([start, end])
   }
 
+  /** What is hidden, as offsets. */
+  get secrets(): readonly (readonly [start: number, end: number])[] {
+    return this.#secrets
+  }
+
   /** The whole text, with `***` in the place of every secret that stands in it. */
   masked(): string {
     const ranges = this.#secrets.toSorted(([a], [b]) => a - b)

@@ -8,4 +8,5 @@ export const createDatapath = (tools: ThreadTools): Datapath => new StreamDatapa
 export type { BackendView, Datapath, ListenerView, PoolView, ServiceGate, ServiceView } from './contract.ts'
 export { Doors, type Sockets } from './doors.ts'
 export { Heartbeat } from './heartbeat.ts'
+export { turnsOfLoop } from './longest-turn.ts'
 export type { ThreadTools } from './stream.ts'

@@ -12,7 +12,7 @@ export { type Control, type Operations, VERBS, type Verb } from './operations.ts
 export type { OperationChange, Operator, Target } from './operator.ts'
 export type { BackendPlan, Plan, ServicePlan } from './plan.ts'
 export { claimPort } from './ports.ts'
-export { type InForce, type Loaded, type Planned, type ReloadOutcome, Reloads } from './reloads.ts'
+export { type InForce, type Planned, type ReloadOutcome, Reloads } from './reloads.ts'
 export type { LastOrder, Order, Outcome, Subject } from './subject.ts'
 export { Systemd } from './systemd.ts'
 export { firstLine, type Threads } from './threads.ts'

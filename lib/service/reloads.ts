@@ -6,10 +6,12 @@ import {
   type Config,
   filesOf,
   holdsMask,
-  type LoadResult,
+  type Invalid,
+  type Loaded,
   loadConfig,
   loadConfigText,
   type Problem,
+  reloadConfig,
   type ServiceDiff,
   type SourceText,
 } from '../config/index.ts'
@@ -77,9 +79,6 @@ export interface Text {
   readonly name: string | null
 }
 
-/** A configuration that was read whole. */
-export type Loaded = Extract<LoadResult, { ok: true }>
-
 const NOTHING: ServiceDiff = { added: [], changed: [], removed: [] }
 
 export class Reloads {
@@ -87,6 +86,8 @@ export class Reloads {
   readonly #watcher: Watcher
   readonly #history: History
   #inForce: InForce
+  /** How that was read. */
+  #loaded: Loaded
   #last: ReloadOutcome | null = null
   #busy: Promise<unknown> = Promise.resolve()
   /** The start counts as one that was taken. */
@@ -95,6 +96,7 @@ export class Reloads {
   constructor(options: ReloadsOptions) {
     const { loaded, clock } = options
     this.#options = options
+    this.#loaded = loaded
     this.#inForce = { hash: hashOf(loaded.texts), at: clock.wall(), by: 'the start' }
     this.#watcher = new Watcher(() => this.#onFiles())
     this.#history = new History(options.historyFile, options.log)
@@ -131,7 +133,7 @@ export class Reloads {
 
   /** Reads the files anew, and brings what they say into force. Never rejects. One after the other. */
   reload(request: ReloadRequest): Promise<ReloadOutcome> {
-    return this.#inTurn(() => this.#reload(request, () => loadConfig(this.#options.file)))
+    return this.#inTurn(() => this.#reload(request, () => reloadConfig(this.#options.file, this.#loaded)))
   }
 
   /** Brings a text into force, and writes it to the main file once it is. Never rejects. */
@@ -153,7 +155,7 @@ export class Reloads {
         return this.#end(request.by, this.#options.clock.now(), { result: 'refused', sentence })
       }
       const texts = new Map(past.texts.map(({ path, text }) => [path, text]))
-      const load = (): Promise<LoadResult> => loadConfigText(main.text, main.path, { files: filesOf(texts) })
+      const load = () => loadConfigText(main.text, main.path, { files: filesOf(texts) })
       return this.#reload(request, load, [...texts.keys()])
     })
   }
@@ -170,7 +172,9 @@ export class Reloads {
       if (backend === null) return manager.board.active('service', running.view.row)
       return running.trackers.find(({ name }) => name === backend)?.active ?? 0
     }
-    return { ok: true, hash, plan: planOf(manager.config, loaded.config, flows), warnings: loaded.warnings }
+    const { config, warnings } = loaded
+    const obstacles = await manager.rehearse(config)
+    return { ok: true, hash, plan: planOf(manager.config, config, flows, obstacles), warnings }
   }
 
   #inTurn<T>(act: () => Promise<T>): Promise<T> {
@@ -181,7 +185,7 @@ export class Reloads {
 
   async #onFiles(): Promise<void> {
     await this.#inTurn(async () => {
-      const result = await loadConfig(this.#options.file)
+      const result = await reloadConfig(this.#options.file, this.#loaded)
       if (result.ok && hashOf(result.texts) === this.#inForce.hash) return // touched, or another file in the folder
       await this.#reload({ by: 'a change of the files', ifHash: null }, async () => result)
     })
@@ -190,7 +194,7 @@ export class Reloads {
   /** @param write paths of texts that are to be written once they are in force */
   async #reload(
     { by, ifHash }: ReloadRequest,
-    load: () => Promise<LoadResult>,
+    load: () => Promise<Loaded | Invalid>,
     write: readonly string[] = [],
   ): Promise<ReloadOutcome> {
     const { clock, log, manager } = this.#options
@@ -219,6 +223,7 @@ export class Reloads {
     const hash = hashOf(loaded.texts)
     const other = hash !== this.#inForce.hash
     this.#inForce = { hash, at: clock.wall(), by }
+    this.#loaded = loaded
     const unsaved = await written(loaded.texts.filter(({ path }) => write.includes(path)))
     if (unsaved !== null) log.error(`what is in force could not be written: ${unsaved}; the next reload undoes it`)
     if (other) await this.#history.add({ ...this.#inForce, texts: loaded.texts })

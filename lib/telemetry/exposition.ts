@@ -20,6 +20,8 @@ export interface ProcessSource {
     readonly serving: boolean
     /** ms. */
     readonly delay: number
+    /** ms. */
+    readonly turn: number
   }[]
   /** Errors of the control thread that nobody expected. */
   mishaps(): number
@@ -120,6 +122,15 @@ async function processRegistry(source: ProcessSource): Promise<Registry> {
     registers,
     collect() {
       for (const { thread, delay } of source.threads()) this.set({ thread }, delay / 1000)
+    },
+  })
+  new Gauge({
+    name: 'evenkeel_data_thread_longest_turn_seconds',
+    help: 'The longest that one turn of the event loop of the data thread took in the last minute.',
+    labelNames: ['thread'],
+    registers,
+    collect() {
+      for (const { thread, turn } of source.threads()) this.set({ thread }, turn / 1000)
     },
   })
   new Counter({

@@ -138,6 +138,7 @@ t.test('a thread sheds load after three late beats in a row, until it was well f
   const heart = new Heartbeat(
     new ThreadCell(board, 0),
     () => board.delayLimit,
+    null,
     () => now,
   )
   heart.start()

@@ -16,8 +16,8 @@ const PROCESS = {
   configuredAt: () => 1_700_000_000_500,
   reloads: () => ({ success: 1, failure: 2 }),
   threads: () => [
-    { thread: 0, deaths: { error: 0, hang: 0 }, faults: 7, serving: true, delay: 20 },
-    { thread: 1, deaths: { error: 1, hang: 2 }, faults: 0, serving: false, delay: 0 },
+    { thread: 0, deaths: { error: 0, hang: 0 }, faults: 7, serving: true, delay: 20, turn: 60 },
+    { thread: 1, deaths: { error: 1, hang: 2 }, faults: 0, serving: false, delay: 0, turn: 0 },
   ],
   mishaps: () => 4,
   utilisation: () => [['control', 0.25] as const, ['0', 0.5] as const],
