@@ -104,9 +104,9 @@ export async function plan({ reloads }: AdminContext, call: Call): Promise<void>
     const wrong: PlanAnswer = { hash, plan: null, problems, warnings: [], exit: 2, error: 'invalid', message }
     return answerJson(response, 422, wrong)
   }
-  const { warnings } = planned
-  const exit = planned.plan.refusals.length > 0 ? 1 : 0
-  answerJson(response, 200, { hash, plan: planned.plan, problems: [], warnings, exit } satisfies PlanAnswer)
+  const { plan, warnings } = planned
+  const exit = plan.refusals.length + plan.obstacles.length > 0 ? 1 : 0
+  answerJson(response, 200, { hash, plan, problems: [], warnings, exit } satisfies PlanAnswer)
 }
 
 const NO_HASH = 'ifHash is a hash of 16 hexadecimal digits, as the status tells it'

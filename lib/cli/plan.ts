@@ -55,11 +55,12 @@ const isAnswer = (value: unknown): value is PlanAnswer =>
   typeof value === 'object' && value !== null && 'exit' in value && 'plan' in value
 
 /** Pure: for a terminal, or for a file. */
-export function planLines({ services, differences, refusals }: Plan, hash: string, paint: Paint): string[] {
+export function planLines({ services, differences, refusals, obstacles }: Plan, hash: string, paint: Paint): string[] {
   const lines = services.flatMap((service) => serviceLines(service, paint))
   if (differences.length > 0) lines.push(...differences.map((each) => differenceLine(each, paint)))
-  for (const refusal of refusals) lines.push(paint('red', `refused: ${refusal}`))
+  for (const refusal of [...refusals, ...obstacles]) lines.push(paint('red', `would be refused: ${harmless(refusal)}`))
   if (lines.length === 0) return ['nothing differs from what is in force']
+  if (refusals.length + obstacles.length > 0) return lines
   return [
     ...lines,
     '',

@@ -1,7 +1,8 @@
 /** One change of what runs: prepared whole, in control and in every data thread, and then committed everywhere, or undone. */
 import { isDeepStrictEqual } from 'node:util'
 import { type Config, diffServices, needsRestart, type ServiceConfig, type ServiceDiff } from '../config/index.ts'
-import { BalancerError } from '../core/index.ts'
+import { BalancerError, messageOf } from '../core/index.ts'
+import type { ServiceGate } from '../datapaths/index.ts'
 import { type Blueprint, type Bound, freePorts, type RunningService, rowsOf, totalOf } from './blueprint.ts'
 import type { Manager } from './manager.ts'
 import { poolsOf, sizeOf } from './pools.ts'
@@ -60,6 +61,29 @@ export class Change {
     }
   }
 
+  /**
+   * Prepares what `run` would, and undoes it: ports are claimed for a moment, files are read, the data threads make all but sockets.
+   * Answers what keeps the change from coming about, a sentence for each service where something does.
+   */
+  async rehearse(): Promise<string[]> {
+    const { threads } = this.#manager
+    if (threads === null || this.#manager.draining) return ['the process is about to end']
+    const problems = new Set<string>()
+    const failed = (error: unknown): void => {
+      problems.add(messageOf(error))
+    }
+    try {
+      await this.#whole(threads)
+      const blueprints = await this.#draw(await this.#changes(), failed)
+      for (const each of blueprints) await this.#prepare(threads, [each], 'shut').catch(failed)
+    } catch (error) {
+      failed(error)
+    } finally {
+      await this.#undo(threads)
+    }
+    return [...problems]
+  }
+
   async #whole(threads: Threads): Promise<void> {
     let timer: NodeJS.Timeout | undefined
     const late = new Promise<never>((_resolve, reject) => {
@@ -72,8 +96,11 @@ export class Change {
     }
   }
 
-  /** What is new or changed. */
-  async #draw({ added, changed }: ServiceDiff): Promise<Blueprint[]> {
+  /**
+   * What is new or changed.
+   * @param failed told of what can't be drawn; null: that is thrown
+   */
+  async #draw({ added, changed }: ServiceDiff, failed: ((error: unknown) => void) | null = null): Promise<Blueprint[]> {
     const { draughtsman, services, operator } = this.#manager
     const { virtualServices } = this.#after
     const touched = new Set([...added, ...changed])
@@ -89,7 +116,12 @@ export class Change {
         if (!touched.has(name)) continue
         const free = freePorts(services.get(name) ?? null)
         const listens = operator.gateUnder(name, config) !== 'shut'
-        blueprints.push(await draughtsman.draw(name, config, { free, listens, bound, claims, index: at, total }))
+        try {
+          blueprints.push(await draughtsman.draw(name, config, { free, listens, bound, claims, index: at, total }))
+        } catch (error) {
+          if (failed === null) throw error
+          failed(error)
+        }
       }
     } finally {
       await Promise.all(claims.map((claim) => claim.release()))
@@ -129,13 +161,14 @@ export class Change {
     return bound
   }
 
-  async #prepare(threads: Threads, blueprints: readonly Blueprint[]): Promise<void> {
+  /** @param as which clients are let in; null: those that are now */
+  async #prepare(threads: Threads, blueprints: readonly Blueprint[], as: ServiceGate | null = null): Promise<void> {
     const { services, operator } = this.#manager
     const others = blueprints.filter(({ name, view }) => !isDeepStrictEqual(services.get(name)?.view, view))
     for (let at = 0; at < others.length; at += BATCH)
       await Promise.all(
         others.slice(at, at + BATCH).map(({ name, config, view }) => {
-          const gate = operator.gateUnder(name, config)
+          const gate = as ?? operator.gateUnder(name, config)
           return threads.demand({ type: 'prepare', view, gate }, PREPARE_MS)
         }),
       )

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { setFlagsFromString } from 'node:v8'
 import { Board, newBindings, type Overload, RowBook, sharedTime } from '../board/index.ts'
 import type { Config, ServiceDiff } from '../config/index.ts'
-import type { BalancerError, Clock, Logger } from '../core/index.ts'
+import { type BalancerError, type Clock, type Logger, messageOf } from '../core/index.ts'
 import { AffinityPlan, usesTable } from './affinity.ts'
 import { type Blueprint, Draughtsman, type RunningService, totalOf } from './blueprint.ts'
 import { Change } from './change.ts'
@@ -248,6 +248,23 @@ export class Manager {
         this.#changing = false
         orders.discard()
         void this.#memory.save()
+      }
+    })
+  }
+
+  /** What would keep a configuration from coming into force, as far as that can be tried without changing anything: sentences. */
+  rehearse(config: Config): Promise<string[]> {
+    return this.turns.alone(async () => {
+      this.#changing = true
+      const { orders } = this.security
+      try {
+        await orders.prepare(config)
+        return await new Change(this, this.#config, config).rehearse()
+      } catch (error) {
+        return [messageOf(error)]
+      } finally {
+        this.#changing = false
+        orders.discard()
       }
     })
   }

@@ -43,12 +43,14 @@ export interface Plan {
   readonly differences: readonly Difference[]
   /** What of it a running process can't change; where there is any, a reload is refused. */
   readonly refusals: readonly string[]
+  /** What else keeps it from coming about: a port that is taken, a file that can't be used. Sentences. */
+  readonly obstacles: readonly string[]
 }
 
 /** Flows under way at present. `backend` null: of the service. */
 export type FlowsOf = (service: string, backend: string | null) => number
 
-export function planOf(before: Config, after: Config, flowsOf: FlowsOf): Plan {
+export function planOf(before: Config, after: Config, flowsOf: FlowsOf, obstacles: readonly string[] = []): Plan {
   const { added, changed, removed } = diffServices(before, after)
   const owners = new Map<string, string>()
   for (const [name, service] of Object.entries(before.virtualServices))
@@ -64,6 +66,7 @@ export function planOf(before: Config, after: Config, flowsOf: FlowsOf): Plan {
     ],
     differences: differences(applianceBefore, applianceAfter),
     refusals: needsRestart(before, after),
+    obstacles,
   }
 }
 

@@ -1,11 +1,15 @@
 /** What a reload would do, how one is taken back, and the configuration over the API: each through the same door. */
 import { execFile } from 'node:child_process'
+import { once } from 'node:events'
 import { chmod, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { type AddressInfo, connect, createServer } from 'node:net'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import t, { type Test } from 'tap'
 import type { PastConfigView, PlanAnswer, ReloadAnswer } from '../../lib/admin/index.ts'
+import { makeAuthority, makeLeaf } from '../../lib/tls/signing.ts'
 import { CLI } from '../cli/support.ts'
+import { refusedPort } from '../support/backend.ts'
 import { type Balancer, startBalancer } from '../support/balancer.ts'
 import { answersAt, become, config, Estate, flow, start, statusOf, viewOf } from './fixtures/reloads.ts'
 
@@ -96,9 +100,52 @@ t.test('plan shows what comes, changes and goes, and the flows that drain; it ch
     '~ appliance.threads: 2 → 3',
   ])
     t.ok(shown.stdout.includes(`${line}\n`), line)
-  t.match(shown.stdout, /^refused: appliance\.threads can't change/m)
+  t.match(shown.stdout, /^would be refused: appliance\.threads can't change/m)
   t.equal(await answersAt(balancer.port('web')), 'a')
   t.match((await statusOf(balancer)).config, { hash: value.hash, last: null })
+})
+
+t.test('plan tries ports and files as a reload would, and tells of each service that could not be', async (t) => {
+  const balancer = await start(t, { web: estate.web() })
+  const taken = createServer().listen(0, '127.0.0.1')
+  t.teardown(() => taken.close())
+  await once(taken, 'listening')
+  const { port } = taken.address() as AddressInfo
+  const free = await refusedPort()
+  const authority = await makeAuthority('plan', 7)
+  const [one, other] = [await makeLeaf(authority, ['one.test'], 7), await makeLeaf(authority, ['other.test'], 7)]
+  for (const [name, text] of Object.entries({ 'one.pem': one.cert, 'one.key': one.key, 'other.key': other.key }))
+    await writeFile(join(balancer.dir, name), text)
+  const secure = (key: string): object => ({
+    ...estate.raw(),
+    protocol: 'tls',
+    tls: { certificates: [{ cert: 'one.pem', key }] },
+  })
+  const planned = (more: object) =>
+    balancer.rewrite(config({ web: estate.web({ retries: 1 }), ...more })).then(() => command(balancer, 'plan'))
+  const trusting = estate.raw({ backendTls: { ca: 'none.pem' } })
+  const wrong = await planned({
+    busy: estate.raw({ listen: [`127.0.0.1:${port}`] }),
+    mixed: secure('other.key'),
+    trusting,
+    fine: estate.raw({ listen: [`127.0.0.1:${free}`] }),
+  })
+  t.equal(wrong.code, 1)
+  for (const line of [
+    new RegExp(`^would be refused: service busy can't listen on 127\\.0\\.0\\.1:${port}: the port is in use`, 'm'),
+    /^would be refused: service mixed: the key in .*other\.key does not belong to the certificate/m,
+    /^would be refused: service trusting: .*none\.pem/m,
+    /^~ web$/m,
+  ])
+    t.match(wrong.stdout, line)
+  t.notMatch(wrong.stdout, /refused: service (?:fine|web)|--if-hash/)
+  const [code] = (await once(connect({ port: free, host: '127.0.0.1' }), 'error')) as [NodeJS.ErrnoException]
+  t.equal(code.code, 'ECONNREFUSED', 'nothing listens there')
+  t.match((await statusOf(balancer)).config, { last: null })
+  t.equal(await answersAt(balancer.port('web')), 'a')
+  const right = await planned({ mixed: secure('one.key'), fine: estate.raw({ listen: [`127.0.0.1:${free}`] }) })
+  t.match(right, { code: 0, stdout: /listens on .*--if-hash/s })
+  t.match(await command(balancer, 'reload'), { code: 0, stdout: /mixed, fine added/ })
 })
 
 t.test(
