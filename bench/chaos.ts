@@ -4,7 +4,9 @@
  */
 import { writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
-import { type Campaign, type Mix, type Report, run } from './chaos/campaign.ts'
+import { type Campaign, type Report, run } from './chaos/campaign.ts'
+import type { Mix } from './chaos/clients.ts'
+import { type Mutations, mutate } from './chaos/mutations.ts'
 import { runInside } from './chaos/network.ts'
 import { SCENES, type Scene } from './chaos/scenes.ts'
 
@@ -13,6 +15,7 @@ const USAGE = `usage: node bench/chaos.ts [options]
   --seconds N       how long faults go on
   --only NAME       what happens: ${Object.keys(SCENES).join(', ')} (mixed)
   --soak            the same as --only soak
+  --mutations       whether it finds what it looks for: lies, told on purpose
   --schedule        print the schedule and end
   --json FILE       write the report
 `
@@ -30,13 +33,22 @@ interface Options {
   readonly seconds: number
   readonly scene: Scene
   readonly schedule: boolean
+  readonly mutations: boolean
   readonly json: string | undefined
 }
 
 function parseOptions(args: string[]): Options {
   const string = { type: 'string' } as const
   const flag = { type: 'boolean' } as const
-  const known = { seed: string, seconds: string, only: string, soak: flag, schedule: flag, json: string }
+  const known = {
+    seed: string,
+    seconds: string,
+    only: string,
+    soak: flag,
+    schedule: flag,
+    mutations: flag,
+    json: string,
+  }
   try {
     const { values } = parseArgs({ args, options: known })
     const count = (name: 'seed' | 'seconds', fallback: number): number => {
@@ -53,6 +65,7 @@ function parseOptions(args: string[]): Options {
       scene,
       seconds: count('seconds', scene.seconds),
       schedule: values.schedule === true,
+      mutations: values.mutations === true,
       json: values.json,
     }
   } catch (error) {
@@ -101,6 +114,17 @@ function render({ flows, blows, repeated, lost, left, problems, seconds, memory 
   return `${lines.join('\n')}\n`
 }
 
+/** @returns the exit code */
+function renderMutations({ lies, deeds, violations }: Mutations): number {
+  const lines = ['| lie | told | found |', '| --- | ---: | ---: |']
+  for (const [lie, { told, found }] of Object.entries(lies)) lines.push(`| ${lie} | ${told} | ${found} |`)
+  for (const [deed, found] of Object.entries(deeds)) lines.push(`| ${deed} | 1 | ${found ? 1 : 0} |`)
+  for (const sentence of violations) lines.push(`ACCUSED WITHOUT A LIE: ${sentence}`)
+  process.stdout.write(`${lines.join('\n')}\n`)
+  const unseen = Object.values(lies).some(({ told, found }) => found < told) || Object.values(deeds).includes(false)
+  return unseen || violations.length > 0 ? 1 : 0
+}
+
 async function main(args: string[]): Promise<number> {
   const interrupt = new AbortController()
   try {
@@ -108,7 +132,7 @@ async function main(args: string[]): Promise<number> {
       process.stdout.write(USAGE)
       return 0
     }
-    const { seed, seconds, scene, schedule, json } = parseOptions(args)
+    const { seed, seconds, scene, schedule, mutations, json } = parseOptions(args)
     const campaign = scene.campaign(seed, seconds)
     print(`seed ${seed}`)
     if (schedule) {
@@ -116,6 +140,7 @@ async function main(args: string[]): Promise<number> {
         process.stdout.write(`${at} ${kind} ${target} ${lasts}\n`)
       return 0
     }
+    if (mutations) return renderMutations(await mutate(seed, print))
     for (const name of ['SIGINT', 'SIGTERM'] as const) process.on(name, () => interrupt.abort())
     const mixes = scene.calibrated === true ? await calibrated({ ...campaign, seed }, interrupt.signal) : campaign.mixes
     const report = await run({ ...campaign, mixes, seed, seconds, note: print, keep: true }, interrupt.signal)

@@ -1,19 +1,18 @@
 /** Runs clients against a balancer while a schedule of faults goes on, and tells what nothing explains. */
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { messageOf } from '../../lib/core/index.ts'
-import { eventually } from '../../test/support/eventually.ts'
 import { readMemory } from '../cpu.ts'
-import { sumOf } from '../siege/target.ts'
 import { quantile } from '../stats.ts'
-import type { ClientOptions } from './client-process.ts'
+import { type Mix, startClients } from './clients.ts'
 import type { Balance } from './configuration.ts'
 import { deedOf } from './deeds.ts'
 import { Hand } from './hand.ts'
 import { Journal } from './journal.ts'
 import type { Tally, Verdict } from './ledger.ts'
+import { checksOf, descriptorsOf } from './rest.ts'
 import type { Blow } from './schedule.ts'
 import { Stage } from './stage.ts'
 
@@ -23,9 +22,6 @@ const VERDICT_MS = 60_000
 const WATCH_MS = 1000
 const WARM_S = 60 // then the memory is what it should be at the end
 const MOST_MEMORY = 1.1
-const MOST_MORE_DESCRIPTORS = 8 // of idle connections to backends, which come and go
-
-export type Mix = Pick<ClientOptions, 'rate' | 'clients'> & Partial<Pick<ClientOptions, 'relayed'>>
 
 export interface Campaign {
   readonly seed: number
@@ -102,8 +98,8 @@ class Run {
     try {
       const recorder = await Hand.start('the recorder', './recorder-process.ts', [this.#stage.journals])
       this.#hands.push(recorder)
-      const before = this.#descriptors()
-      const clients = await this.#startClients()
+      const before = descriptorsOf(this.#stage)
+      const clients = await startClients(this.#stage, this.#campaign, this.#hands)
       const begun = performance.now()
       const watch = setInterval(() => this.#watch(), WATCH_MS)
       this.#undo = () => clearInterval(watch)
@@ -161,24 +157,6 @@ class Run {
       )
   }
 
-  async #startClients(): Promise<Hand[]> {
-    const { mixes, seed } = this.#campaign
-    const { journals, ports, fronts, ca } = this.#stage
-    const clients: Hand[] = []
-    for (const [i, mix] of mixes.entries()) {
-      const letter = String.fromCharCode('a'.charCodeAt(0) + i)
-      const options: ClientOptions = {
-        ...{ letter, ca, relayed: false, ...mix },
-        ports: mix.relayed === true ? fronts : ports,
-        seed: seed + 1000 * (i + 1),
-        journal: join(journals, `clients-${letter}`),
-      }
-      clients.push(await Hand.start(`the clients ${letter}`, './client-process.ts', [JSON.stringify(options)]))
-    }
-    this.#hands.push(...clients)
-    return clients
-  }
-
   /** What must hold; a failure is a problem and not the end. */
   async #expect(work: () => Promise<unknown> | unknown): Promise<void> {
     try {
@@ -217,32 +195,11 @@ class Run {
     this.#journal.write('end', n)
   }
 
-  #descriptors(): number {
-    return readdirSync(`/proc/${this.#stage.balancer.pid}/fd`).length
-  }
-
   /** The balancer comes to rest, is as it was, and ends in order. */
   async #afterwards(before: number): Promise<void> {
     const stage = this.#stage
     await this.#expect(() => stage.allUp(REST_MS))
-    const active = ['evenkeel_client_connections_active', 'evenkeel_backend_active']
-    for (const family of active) {
-      await this.#expect(() =>
-        eventually(
-          `${family} is 0 when no client is left`,
-          async () => sumOf(await stage.balancer.metrics(), family) === 0,
-          REST_MS,
-        ),
-      )
-    }
-    await this.#expect(async () => {
-      const most = before + MOST_MORE_DESCRIPTORS
-      await eventually(`from ${before} descriptors back to at most ${most}`, () => this.#descriptors() <= most, REST_MS)
-    })
-    await this.#expect(async () => {
-      const died = sumOf(await stage.balancer.metrics(), 'evenkeel_data_thread_restarts_total')
-      if (died !== stage.ended) throw new Error(`${died} data threads ended, ${stage.ended} of them on purpose`)
-    })
+    for (const check of checksOf(stage, before, REST_MS)) await this.#expect(check)
     const { balancer } = stage
     await this.#expect(async () => {
       const { code, signal } = await stage.stopBalancer('SIGTERM')

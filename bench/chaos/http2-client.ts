@@ -6,7 +6,7 @@ import { codeOf } from '../../lib/core/index.ts'
 import { SILENCE_MS } from './http1-client.ts'
 import { type Ask, type Ending, endingOf } from './request.ts'
 
-const LEAVE_MS = 1000
+const OPEN_MS = 8000 // of a stream behind its answer: RFC 9113 §8.1 lets a server end it, and ours takes half a second
 
 export class Http2Client {
   readonly #port: number
@@ -55,7 +55,7 @@ export class Http2Client {
       let status = 0
       let ended = false
       let why = ''
-      let leave: NodeJS.Timeout | undefined
+      let open: NodeJS.Timeout | undefined
       const timer = setTimeout(() => {
         resolve({ outcome: 'late', detail: `status-${status}${ended ? '-and-its-end' : ''}` })
         stream.close(constants.NGHTTP2_CANCEL)
@@ -70,18 +70,18 @@ export class Http2Client {
       })
       stream.on('end', () => {
         ended = true
-        // An answer may be whole before the request is; node then closes the stream late, or never.
-        leave = setTimeout(() => {
-          if (status !== 0) resolve(endingOf(ask, status, Buffer.concat(pieces)))
-          stream.close()
-        }, LEAVE_MS)
+        // An answer may be whole before the request is; nobody may be left with a stream that never ends.
+        open = setTimeout(() => {
+          resolve({ outcome: 'late', detail: `status-${status}-and-its-end,-the-stream-is-open` })
+          stream.close(constants.NGHTTP2_CANCEL)
+        }, OPEN_MS)
       })
       stream.on('error', (error) => {
         why = codeOf(error)
       })
       stream.on('close', () => {
         clearTimeout(timer)
-        clearTimeout(leave)
+        clearTimeout(open)
         const { rstCode } = stream
         if (status !== 0 && ended && why === '' && rstCode === constants.NGHTTP2_NO_ERROR)
           return resolve(endingOf(ask, status, Buffer.concat(pieces)))

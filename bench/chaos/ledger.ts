@@ -9,6 +9,10 @@ interface Entry {
   outcome: Outcome | ''
   detail: string
   executions: number
+  /** What was wrong about it as soon as it was read. */
+  wrongs: string[]
+  /** What it was lied to about, on purpose; '': nothing. */
+  lie: string
 }
 
 interface Period {
@@ -27,6 +31,13 @@ export interface Tally {
   readonly excused: Record<string, number>
 }
 
+/** Requests and streams that were lied to on purpose. */
+export interface Found {
+  told: number
+  /** Those of them about which something was found to be wrong. */
+  found: number
+}
+
 export interface Verdict {
   readonly flows: Readonly<Record<string, Tally>>
   /** Requests that were executed a second time because their first answer was lost; all of them may be. */
@@ -36,6 +47,8 @@ export interface Verdict {
   /** Sentences about what must not be, the first hundred. */
   readonly violations: readonly string[]
   readonly violationCount: number
+  /** By lie. What is wrong because of it is no violation. */
+  readonly lies: Readonly<Record<string, Found>>
 }
 
 const MOST_TOLD = 100
@@ -49,6 +62,13 @@ const frontOf = (flow: string): string => flow.split('@')[1] ?? ''
 function natureOf(flow: string): Nature {
   const [name = ''] = flow.split('@')
   return name.endsWith('-post') ? 'unsafe' : name.endsWith('-get') ? 'safe' : 'stream'
+}
+
+function count(lies: Record<string, Found>, lie: string, found: boolean): void {
+  const entry = lies[lie] ?? { told: 0, found: 0 }
+  lies[lie] = entry
+  entry.told++
+  if (found) entry.found++
 }
 
 export class Ledger {
@@ -67,6 +87,7 @@ export class Ledger {
     if (kind === 'sent') this.#sent(at, first, second)
     else if (kind === 'ended') this.#ended(at, first, second as Outcome, third)
     else if (kind === 'executed') this.#executed(first, second, third)
+    else if (kind === 'lied') this.#entry(first).lie = second
     else if (kind === 'begin') this.#begin(first, second, third, at)
     else if (kind === 'struck' || kind === 'end') this.#goOn(first, kind === 'end', at)
     else this.#tell(`a line that nobody understands: ${parts.join(' ')}`)
@@ -75,7 +96,17 @@ export class Ledger {
   #entry(id: string): Entry {
     let entry = this.#entries.get(id)
     if (entry === undefined) {
-      entry = { flow: '', nature: 'safe', sentAt: 0, endedAt: FOREVER, outcome: '', detail: '', executions: 0 }
+      entry = {
+        flow: '',
+        nature: 'safe',
+        sentAt: 0,
+        endedAt: FOREVER,
+        outcome: '',
+        detail: '',
+        executions: 0,
+        wrongs: [],
+        lie: '',
+      }
       this.#entries.set(id, entry)
     }
     return entry
@@ -83,7 +114,7 @@ export class Ledger {
 
   #sent(at: number, id: string, flow: string): void {
     const entry = this.#entry(id)
-    if (entry.flow !== '') this.#tell(`${id} was sent twice by its client`)
+    if (entry.flow !== '') entry.wrongs.push('sent twice by its client')
     entry.flow = flow
     entry.nature = natureOf(flow)
     entry.sentAt = at
@@ -91,7 +122,7 @@ export class Ledger {
 
   #ended(at: number, id: string, outcome: Outcome, detail: string): void {
     const entry = this.#entry(id)
-    if (entry.outcome !== '') this.#tell(`${id} ended twice: ${entry.outcome}, then ${outcome}`)
+    if (entry.outcome !== '') entry.wrongs.push(`ended twice: ${entry.outcome}, then ${outcome}`)
     entry.outcome = outcome
     entry.endedAt = at
     entry.detail = detail
@@ -111,8 +142,9 @@ export class Ledger {
   }
 
   #executed(id: string, backend: string, body: string): void {
-    this.#entry(id).executions++
-    if (body !== 'right') this.#tell(`${id} reached ${backend} with another body: ${body}`)
+    const entry = this.#entry(id)
+    entry.executions++
+    if (body !== 'right') entry.wrongs.push(`reached ${backend} with another body: ${body}`)
   }
 
   #tell(sentence: string): void {
@@ -131,6 +163,7 @@ export class Ledger {
   /** To be asked once, behind the last line. */
   verdict(): Verdict {
     const flows: Record<string, Tally> = {}
+    const lies: Record<string, Found> = {}
     let repeated = 0
     let lost = 0
     for (const [id, entry] of this.#entries) {
@@ -145,7 +178,9 @@ export class Ledger {
       if (entry.executions > 1) repeated++
       if (entry.nature === 'unsafe' && entry.outcome !== 'whole') lost++
       const wrong = this.#wrongWith(entry)
-      if (wrong !== '') this.#tell(`${id} (${entry.flow}, ${this.#when(entry)}): ${wrong}`)
+      const wrongs = wrong === '' ? entry.wrongs : [...entry.wrongs, wrong]
+      if (entry.lie !== '') count(lies, entry.lie, wrongs.length > 0)
+      else for (const each of wrongs) this.#tell(`${id} (${entry.flow}, ${this.#when(entry)}): ${each}`)
       if (entry.outcome === 'whole') tally.whole++
       else {
         const how =
@@ -153,7 +188,7 @@ export class Ledger {
         tally.excused[how] = (tally.excused[how] ?? 0) + 1
       }
     }
-    return { flows, repeated, lost, violations: this.#violations, violationCount: this.#count }
+    return { flows, repeated, lost, violations: this.#violations, violationCount: this.#count, lies }
   }
 
   #when({ sentAt, endedAt }: Entry): string {

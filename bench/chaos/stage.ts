@@ -4,17 +4,16 @@ import { mkdirSync, renameSync, statSync, truncateSync, writeFileSync } from 'no
 import { join } from 'node:path'
 import { connect } from 'node:tls'
 import { makeAuthority, makeLeaf, type Signed } from '../../lib/tls/signing.ts'
-import { refusedPort } from '../../test/support/backend.ts'
 import { type Balancer, type Exit, startBalancer } from '../../test/support/balancer.ts'
 import { eventually } from '../../test/support/eventually.ts'
 import { ACCESS_LOG, type Balance, type Configuration, configurationOf, type Entry, VARIANTS } from './configuration.ts'
 import { Disk } from './disk.ts'
 import { Hand } from './hand.ts'
+import type { LieName } from './lies.ts'
 import type { MisbehaviourName } from './misbehaviour.ts'
 import { FRONTS, frontOf, RELAYED, SERVICES, type Service } from './plan.ts'
+import { backendPorts, newPort, type Ports, servicePorts } from './ports.ts'
 import type { Spoiling } from './relay.ts'
-
-type Ports = Readonly<Record<'http' | 'tcp', number>>
 
 const START_MS = 30_000
 const UP_MS = 20_000
@@ -38,27 +37,15 @@ export interface StageOptions {
   readonly backends: readonly string[]
   /** How the services balance; in turn, if not told. */
   readonly balance?: Balance
+  /** In the place of the relay before backends there is a liar. */
+  readonly lying?: boolean
 }
-
-const taken = new Set<number>()
-
-/** A free port that stays the same when its owner is started again. */
-async function newPort(): Promise<number> {
-  let port = await refusedPort()
-  while (taken.has(port)) port = await refusedPort()
-  taken.add(port)
-  return port
-}
-const newPorts = async (): Promise<Ports> => ({ http: await newPort(), tcp: await newPort() })
-const servicePorts = async (): Promise<Record<Service, number>> => ({
-  ...{ web: await newPort(), secure: await newPort() },
-  ...{ tcp: await newPort(), tls: await newPort() },
-})
 
 type RelayWay = readonly [name: string, port: number, to: number]
 
+const textOf = (ways: readonly RelayWay[]): string => ways.map((way) => way.join(':')).join(',')
 const startRelay = (name: string, host: string, ways: readonly RelayWay[]): Promise<Hand> =>
-  Hand.start(name, './relay-process.ts', [host, ways.map((way) => way.join(':')).join(',')])
+  Hand.start(name, './relay-process.ts', [host, textOf(ways)])
 
 export class Stage {
   readonly folder: string
@@ -85,13 +72,14 @@ export class Stage {
   /** Before the balancer. */
   #front: Hand | null = null
   readonly #balance: Balance | undefined
+  readonly #lying: boolean
   #balancer: Balancer | null = null
   /** Pending while none runs. */
   #ready = Promise.withResolvers<Balancer>()
   #undo: (() => unknown)[] = []
 
   private constructor(
-    { folder, balance }: StageOptions,
+    { folder, balance, lying = false }: StageOptions,
     ports: Stage['ports'],
     fronts: Stage['fronts'],
     ca: string,
@@ -99,6 +87,7 @@ export class Stage {
   ) {
     this.folder = folder
     this.#balance = balance
+    this.#lying = lying
     this.journals = join(folder, 'journals')
     mkdirSync(this.journals)
     this.disk = new Disk(join(folder, 'disk'))
@@ -144,8 +133,8 @@ export class Stage {
 
   async #startBackends(names: readonly string[]): Promise<void> {
     for (const name of names) {
-      const ports = await newPorts()
-      const seen = RELAYED.includes(name) ? await newPorts() : ports
+      const ports = await backendPorts()
+      const seen = RELAYED.includes(name) ? await backendPorts() : ports
       this.#places.set(name, { ports, seen, hand: this.#startBackend(name, ports) })
     }
     for (const { hand } of this.#places.values()) await hand
@@ -155,7 +144,9 @@ export class Stage {
       [name, seen.http, ports.http],
       [name, seen.tcp, ports.tcp],
     ])
-    this.#relay = await startRelay('the relay of the backends', this.#host, ways)
+    this.#relay = await (this.#lying
+      ? Hand.start('the liar', './liar-process.ts', [this.#host, join(this.journals, 'liar'), textOf(ways)])
+      : startRelay('the relay of the backends', this.#host, ways))
   }
 
   #startBackend(name: string, { http, tcp }: Ports): Promise<Hand> {
@@ -199,6 +190,11 @@ export class Stage {
   spoil(target: string, spoiling: Spoiling): void {
     const relay = FRONTS.includes(target) ? this.#front : this.#relay
     relay?.tell({ name: target, spoiling })
+  }
+
+  /** From now on the liar tells this; null: the truth. */
+  lie(name: LieName | null): void {
+    this.#relay?.tell({ lie: name })
   }
 
   /** Writes the next of several configurations, each of which differs really, and takes it into force. */

@@ -1,6 +1,7 @@
 /** HTTP/2 with the clients that people use: node:http2, curl, nghttp; and what must be the same as over HTTP/1.1. */
 import { execFile, execFileSync } from 'node:child_process'
 import { createHash, randomBytes } from 'node:crypto'
+import { once } from 'node:events'
 import { type ClientHttp2Session, type ClientHttp2Stream, connect, type IncomingHttpHeaders } from 'node:http2'
 import { connect as tlsConnect } from 'node:tls'
 import { promisify } from 'node:util'
@@ -260,6 +261,49 @@ t.test('an answer before the end of the body ends the stream, not the connection
   t.match(answer, { status: 403 })
   t.equal((await ask(session, { ':path': '/after' })).status, 200)
   session.close()
+})
+
+t.test('a client of node:http2 that goes on sending behind its answer is left with no open stream', async (t) => {
+  backend.onHeadOf('/fails', (x) => x.answer('failed', '', '502 Bad Gateway'))
+  backend.onHeadOf('/breaks', (x) => x.reset())
+  const bodies: [name: string, send: (stream: ClientHttp2Stream) => void][] = [
+    ['more than the window holds', (stream) => void stream.end(Buffer.alloc(3 * MIB))],
+    ['nothing more', (stream) => void stream.write(Buffer.alloc(1000))],
+    [
+      'a little at a time',
+      (stream) => {
+        const timer = setInterval(() => stream.writable && stream.write(Buffer.alloc(1000)), 20)
+        stream.once('close', () => clearInterval(timer))
+      },
+    ],
+    [
+      'as much as is taken',
+      (stream) => {
+        const pour = (): void => {
+          while (stream.writable && stream.write(Buffer.alloc(16 * 1024)));
+        }
+        stream.on('drain', pour)
+        pour()
+      },
+    ],
+  ]
+  for (const path of ['/fails', '/breaks']) {
+    const session = open()
+    const streams = bodies.map(([name, send]) => {
+      const stream = session.request({ ':method': 'POST', ':path': path })
+      const closed = once(stream, 'close')
+      const answer = answerOf(stream)
+      send(stream)
+      return { name, stream, closed, answer }
+    })
+    for (const { name, stream, closed, answer } of streams) {
+      t.match(await within(answer, 'an answer'), { status: 502 }, `${path}, then ${name}`)
+      await within(closed, `the end of the stream of ${name}`)
+      t.equal(stream.rstCode, 0, `${path}, then ${name}: no error`)
+    }
+    t.equal((await ask(session, { ':path': '/after' })).status, 200, 'the connection goes on')
+    session.close()
+  }
 })
 
 t.test('answers are compressed as over HTTP/1.1', async (t) => {

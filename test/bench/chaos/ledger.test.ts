@@ -35,6 +35,7 @@ t.test('what went well is counted and not told', async (t) => {
     lost: 0,
     violations: [],
     violationCount: 0,
+    lies: {},
   })
 })
 
@@ -99,6 +100,28 @@ t.test(
     t.match(violations(fault, 'sent a1 h1-post@front-web', ...again)[0], /executed 2 times/)
   },
 )
+
+t.test('what is wrong about somebody who was lied to on purpose is found, and no violation', async (t) => {
+  const ledger = new Ledger()
+  const lines = [
+    'sent 0 a1 h1-get',
+    'executed 1 a1 b0 right',
+    'ended 2 a1 wrong 3-bytes',
+    'sent 3 a2 h1-post',
+    'executed 4 a2 b0 7-bytes',
+    'ended 5 a2 502',
+    'sent 6 a3 h1-get',
+    'executed 7 a3 b0 right',
+    'ended 8 a3 whole',
+    'lied 9 a1 tail-dropped',
+    'lied 9 a2 request-cut',
+    'lied 9 a3 tail-dropped',
+  ]
+  for (const line of lines) ledger.take(line.split(' '))
+  const { lies, violations } = ledger.verdict()
+  t.strictSame(lies, { 'tail-dropped': { told: 2, found: 1 }, 'request-cut': { told: 1, found: 1 } })
+  t.strictSame(violations, [])
+})
 
 t.test('requests that may not be sent again and failed are counted', async (t) => {
   const ledger = new Ledger()
