@@ -94,7 +94,6 @@ export async function runBalancer(options: RunOptions): Promise<number> {
       if (opening !== null) adopt(manager, inheritance, opening.bequest)
       await manager.open()
       await systemd?.takeOver() // or the end of the one before would be taken for the end of the service
-      before?.serving()
     }
   } catch (error) {
     await manager.stop()
@@ -107,6 +106,7 @@ export async function runBalancer(options: RunOptions): Promise<number> {
   const noEnd = new AbortController().signal
   process.on('SIGUSR2', () => void upgrades.upgrade({ by: 'SIGUSR2', timeoutMs: READY_MS, signal: noEnd }))
   process.on('uncaughtException', (error) => manager.mishaps.add(error)) // unhandled rejections too
+  before?.serving() // behind all that: who hears of us may send a signal at once
   await reloads.start()
   options.onStarted({ admin: admin.address, listeners: listenersOf(manager) })
   systemd?.ready(`${manager.services.size} services`)

@@ -8,7 +8,7 @@ import type { CertificateStore } from '../tls/index.ts'
 import type { AffinityPlan } from './affinity.ts'
 import { OutlierWatch } from './outliers.ts'
 import { type Member, membersOf, poolsOf, sizeOf } from './pools.ts'
-import { type Claim, claimPort } from './ports.ts'
+import type { Claims } from './ports.ts'
 import type { SecureService, Security } from './security.ts'
 import { BackendTracker, type StateChange, type TrackerOptions } from './tracker.ts'
 
@@ -59,8 +59,7 @@ export interface Surroundings {
   readonly listens: boolean
   /** What the data threads listen on already, whichever service. */
   readonly bound: readonly Bound[]
-  /** Ports that are claimed; to be released before the data threads bind them. */
-  readonly claims: Claim[]
+  readonly claims: Claims
   /** Place among all backends of the appliance. */
   readonly index: number
   readonly total: number
@@ -143,9 +142,7 @@ export class Draughtsman {
     const rivals = bound.filter((each) => each.port === port)
     if (rivals.some((each) => each.host === host)) return port
     try {
-      const claim = await claimPort(`service ${name}`, host, port)
-      claims.push(claim)
-      return claim.port
+      return await claims.take(`service ${name}`, host, port)
     } catch (error) {
       // An address of ours that it takes in, or is taken in by: which of our services may have it, the configuration's checks say.
       if (rivals.some((each) => isWildcard(each.host) || isWildcard(host))) return port

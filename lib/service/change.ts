@@ -6,7 +6,7 @@ import type { ServiceGate } from '../datapaths/index.ts'
 import { type Blueprint, type Bound, freePorts, type RunningService, rowsOf, totalOf } from './blueprint.ts'
 import type { Manager } from './manager.ts'
 import { poolsOf, sizeOf } from './pools.ts'
-import type { Claim } from './ports.ts'
+import { Claims } from './ports.ts'
 import type { Threads } from './threads.ts'
 
 const PREPARE_MS = 10_000 // a thread that is silent for so long hangs
@@ -42,14 +42,17 @@ export class Change {
       await this.#whole(threads)
       const { spawns } = threads
       const blueprints: Blueprint[] = []
+      const claims = new Claims()
       let problem: unknown = null
       try {
-        blueprints.push(...(await this.#draw(changes)))
+        blueprints.push(...(await this.#draw(changes, claims)))
+        await claims.open()
         await this.#prepare(threads, blueprints)
         if (this.#manager.draining) problem = fail('the process is about to end')
       } catch (error) {
         problem = error
       }
+      await claims.release()
       // From here to the commit message is one step: a thread that dies later begins with the new configuration.
       if (problem === null && threads.spawns === spawns) {
         await this.#commit(threads, blueprints)
@@ -72,13 +75,16 @@ export class Change {
     const failed = (error: unknown): void => {
       problems.add(messageOf(error))
     }
+    const claims = new Claims()
     try {
       await this.#whole(threads)
-      const blueprints = await this.#draw(await this.#changes(), failed)
+      const blueprints = await this.#draw(await this.#changes(), claims, failed)
+      await claims.release()
       for (const each of blueprints) await this.#prepare(threads, [each], 'shut').catch(failed)
     } catch (error) {
       failed(error)
     } finally {
+      await claims.release()
       await this.#undo(threads)
     }
     return [...problems]
@@ -100,31 +106,30 @@ export class Change {
    * What is new or changed.
    * @param failed told of what can't be drawn; null: that is thrown
    */
-  async #draw({ added, changed }: ServiceDiff, failed: ((error: unknown) => void) | null = null): Promise<Blueprint[]> {
+  async #draw(
+    { added, changed }: ServiceDiff,
+    claims: Claims,
+    failed: ((error: unknown) => void) | null = null,
+  ): Promise<Blueprint[]> {
     const { draughtsman, services, operator } = this.#manager
     const { virtualServices } = this.#after
     const touched = new Set([...added, ...changed])
     const total = totalOf(virtualServices)
-    const claims: Claim[] = []
     const blueprints: Blueprint[] = []
     const bound = this.#bound()
     let index = 0
-    try {
-      for (const [name, config] of Object.entries(virtualServices)) {
-        const at = index
-        index += sizeOf(config)
-        if (!touched.has(name)) continue
-        const free = freePorts(services.get(name) ?? null)
-        const listens = operator.gateUnder(name, config) !== 'shut'
-        try {
-          blueprints.push(await draughtsman.draw(name, config, { free, listens, bound, claims, index: at, total }))
-        } catch (error) {
-          if (failed === null) throw error
-          failed(error)
-        }
+    for (const [name, config] of Object.entries(virtualServices)) {
+      const at = index
+      index += sizeOf(config)
+      if (!touched.has(name)) continue
+      const free = freePorts(services.get(name) ?? null)
+      const listens = operator.gateUnder(name, config) !== 'shut'
+      try {
+        blueprints.push(await draughtsman.draw(name, config, { free, listens, bound, claims, index: at, total }))
+      } catch (error) {
+        if (failed === null) throw error
+        failed(error)
       }
-    } finally {
-      await Promise.all(claims.map((claim) => claim.release()))
     }
     return blueprints
   }

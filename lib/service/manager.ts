@@ -18,7 +18,7 @@ import { Mishaps } from './mishaps.ts'
 import { type OperationChange, Operator } from './operator.ts'
 import { OverloadWatch } from './overload.ts'
 import { membersOf, poolsOf, sizeOf } from './pools.ts'
-import type { Claim } from './ports.ts'
+import { Claims } from './ports.ts'
 import { type Entry, encode, entryOf, NOTHING, probedOf, type Recalled, type SavedBackend } from './saved.ts'
 import { Security } from './security.ts'
 import { snapshotOf } from './snapshot.ts'
@@ -153,7 +153,8 @@ export class Manager {
     this.security.orders.commit()
     const names = new Set(Object.keys(config.virtualServices))
     this.#recalled = await this.#memory.recall(names, entriesOf(config), inheritance?.state ?? null)
-    for (const blueprint of await this.#draw(config))
+    const claims = new Claims()
+    for (const blueprint of await this.#draw(config, claims))
       this.services.set(blueprint.name, this.draughtsman.establish(blueprint, null))
     this.rows.settle()
     for (const { name, outliers } of this.services.values())
@@ -184,6 +185,8 @@ export class Manager {
     } catch (error) {
       this.#stopTrackers()
       throw error
+    } finally {
+      await claims.release()
     }
     this.#recalled = NOTHING
     this.#overload.start()
@@ -213,10 +216,9 @@ export class Manager {
     return encode({ at: this.#options.clock.wall(), ...snapshotOf(this.operator, this.services) })
   }
 
-  async #draw({ virtualServices }: Config): Promise<Blueprint[]> {
+  async #draw({ virtualServices }: Config, claims: Claims): Promise<Blueprint[]> {
     const { inheritance } = this.#options
     const bound = boundOf(inheritance?.sockets ?? {})
-    const claims: Claim[] = []
     const blueprints: Blueprint[] = []
     const total = totalOf(virtualServices)
     let index = 0
@@ -227,8 +229,10 @@ export class Manager {
         blueprints.push(await this.draughtsman.draw(name, service, around))
         index += sizeOf(service)
       }
-    } finally {
-      await Promise.all(claims.map((claim) => claim.release()))
+      await claims.open()
+    } catch (error) {
+      await claims.release()
+      throw error
     }
     return blueprints
   }

@@ -8,7 +8,36 @@ export interface Claim {
   release(): Promise<void>
 }
 
-/** Binds `host:port` exclusively; port 0 gets a free one. Throws LISTEN_FAILED with the reason. */
+/** The ports of one change, or of the start. */
+export class Claims {
+  readonly #given: Claim[] = []
+  readonly #chosen: Claim[] = []
+
+  /** Port 0 gets a free one. Throws LISTEN_FAILED with the reason. */
+  async take(service: string, host: string, port: number): Promise<number> {
+    const claim = await claimPort(service, host, port)
+    const claims = port === 0 ? this.#chosen : this.#given
+    claims.push(claim)
+    return claim.port
+  }
+
+  /** The data threads are about to bind. What the kernel chose stays ours meanwhile, or it would give it to the next who asks. */
+  async open(): Promise<void> {
+    await releaseAll(this.#given)
+  }
+
+  /** The data threads have bound, or won't. */
+  async release(): Promise<void> {
+    await Promise.all([releaseAll(this.#given), releaseAll(this.#chosen)])
+  }
+}
+
+const releaseAll = (claims: Claim[]): Promise<unknown> => Promise.all(claims.splice(0).map((claim) => claim.release()))
+
+/**
+ * Binds `host:port`, which nobody else has; port 0 gets a free one, which the data threads can bind beside the claim.
+ * Throws LISTEN_FAILED with the reason.
+ */
 export async function claimPort(service: string, host: string, port: number): Promise<Claim> {
   // Who connects meanwhile finds nobody yet, as a moment before: kept, the connection would hold the release up.
   const server = createServer((socket) => socket.resetAndDestroy())
@@ -16,7 +45,8 @@ export async function claimPort(service: string, host: string, port: number): Pr
     server.once('error', (error) =>
       reject(new BalancerError('LISTEN_FAILED', sentence(service, host, port, error), { cause: error })),
     )
-    server.listen({ host, port, exclusive: true, ipv6Only: host.includes(':') }, resolve)
+    // Choosing a port, the kernel passes over those that are shared already.
+    server.listen({ host, port, exclusive: true, reusePort: port === 0, ipv6Only: host.includes(':') }, resolve)
   })
   const address = server.address()
   return { port: typeof address === 'object' && address !== null ? address.port : port, release: () => close(server) }

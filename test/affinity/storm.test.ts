@@ -7,7 +7,7 @@ import { chance } from '../policies/fixtures/rig.ts'
 import { type ClientsJob, type ClientsReport, IS, KIND_BITS, WORD } from './fixtures/storm.ts'
 
 const CLIENTS = 100_000
-const ROUNDS = 10
+const ROUNDS = 5
 const BACKENDS = 12
 const ENTRY = new URL('./fixtures/clients.ts', import.meta.url)
 const FEWEST_UP = 3

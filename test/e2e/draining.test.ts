@@ -15,9 +15,10 @@ import { backendOf, changesOf, fields, flowOf, logOf, untilState } from './fixtu
 const PROBE = {
   type: 'http',
   path: '/healthz',
-  interval: '50ms',
+  interval: '300ms',
   fastInterval: '50ms',
   downInterval: '50ms',
+  timeout: '3s', // a machine that is busy for a second has not failed
   rise: 1,
   fall: 2,
 }

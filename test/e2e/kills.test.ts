@@ -3,7 +3,7 @@ import t from 'tap'
 import { startTcpBackend } from '../support/backend.ts'
 import { killInStorms } from './fixtures/kills.ts'
 
-const KILLS = 10
+const KILLS = 5
 
 t.test(`killed ${KILLS} times in a storm of changes: each acknowledged one is there after the restart`, async (t) => {
   const { address } = await startTcpBackend(t)

@@ -62,7 +62,8 @@ t.test('testssl.sh finds nothing from LOW up', { skip: noTestssl, timeout: LIMIT
   const found = JSON.parse(readFileSync(file, 'utf8')) as Found[]
   t.ok(found.length > 0, 'the certificate of the test is not to its taste')
   t.same(
-    found.filter(({ id }) => !id.startsWith('cert_')),
+    // WARN is its word for what it could not try, on a busy machine.
+    found.filter(({ id, severity }) => !id.startsWith('cert_') && severity !== 'WARN'),
     [],
   )
 })

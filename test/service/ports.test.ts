@@ -1,5 +1,6 @@
 /** Claims of ports, before the data threads bind them. */
-import { connect } from 'node:net'
+import { once } from 'node:events'
+import { connect, createServer } from 'node:net'
 import t from 'tap'
 import { claimPort } from '../../lib/service/index.ts'
 import { within } from '../support/eventually.ts'
@@ -24,3 +25,22 @@ t.test('a port that somebody listens on is told as such', async (t) => {
     message: `service b can't listen on 127.0.0.1:${claim.port}: the port is in use by another process`,
   })
 })
+
+t.test(
+  "a port that the kernel chose is nobody else's until the data threads have bound it beside the claim",
+  async (t) => {
+    const claim = await claimPort('service a', '127.0.0.1', 0)
+    const other = createServer()
+    other.listen({ host: '127.0.0.1', port: claim.port })
+    const [error] = (await once(other, 'error')) as [NodeJS.ErrnoException]
+    t.equal(error.code, 'EADDRINUSE')
+    const thread = createServer()
+    thread.listen({ host: '127.0.0.1', port: claim.port, reusePort: true })
+    await once(thread, 'listening')
+    t.teardown(() => thread.close())
+    await claim.release()
+    const client = connect(claim.port, '127.0.0.1')
+    await within(once(client, 'connect'), 'a connection to the data thread')
+    client.destroy()
+  },
+)

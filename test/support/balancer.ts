@@ -10,6 +10,7 @@ import { ENGINE } from './differences.ts'
 import { eventually, within } from './eventually.ts'
 
 const START_MS = 30_000 // on a machine that does ten other things
+const ANSWER_MS = 30_000 // the same: whoever asks of a balancer that hangs has a limit of its own
 const CLI = fileURLToPath(new URL('../../lib/cli/evenkeel.js', import.meta.url))
 
 export interface BalancerOptions {
@@ -152,7 +153,7 @@ export class Balancer {
     return Number(this.addresses(service)[0]?.split(':').at(-1))
   }
   async get(path: string, init: RequestInit = {}): Promise<Response> {
-    return fetch(`http://${this.admin}${path}`, { ...init, signal: AbortSignal.timeout(5000) })
+    return fetch(`http://${this.admin}${path}`, { ...init, signal: AbortSignal.timeout(ANSWER_MS) })
   }
   async status(): Promise<Record<string, unknown>> {
     return (await (await this.get('/api/v1/status')).json()) as Record<string, unknown>

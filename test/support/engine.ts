@@ -68,12 +68,22 @@ interface RefusedOptions {
   readonly inBody?: boolean
 }
 
+/** By rig and service, a connection that stays: a new one each time would be half of all the work. */
+const fences = new WeakMap<Rig, Map<string, RawClient>>()
+
 /** A request behind the backend's back: proves that the balancer still serves, and dates what the backend has seen. */
 async function fence(rig: Rig, service: string): Promise<void> {
-  const client = await rig.connect(service)
-  client.send(get('/fence', 'Connection: close\r\n'))
-  const { status } = await client.readResponse()
-  client.destroy()
+  const kept = fences.get(rig) ?? new Map<string, RawClient>()
+  fences.set(rig, kept)
+  let client = kept.get(service)
+  if (client === undefined || client.ending !== undefined) {
+    client = await rig.connect(service)
+    client.socket.unref()
+    kept.set(service, client)
+  }
+  client.send(get('/fence'))
+  const { status, fields } = await client.readResponse()
+  if (valuesOf(fields, 'connection').includes('close')) kept.delete(service)
   if (status !== 200) throw new Error(`a plain request after the bad one was answered ${status}`)
 }
 

@@ -10,6 +10,8 @@ export type Fault =
   /** The event loop stands still for good, or for 5 s. */
   | 'spin'
   | 'spin 5000'
+  /** For 4 s each turn of the event loop takes 200 ms. */
+  | 'labour'
   /** It waits in a system call that nothing ends. */
   | 'native'
   /** Its heap fills up. */
@@ -31,6 +33,12 @@ function spin(ms: number): void {
   while (performance.now() < until);
 }
 
+function labour(until: number): void {
+  if (performance.now() > until) return
+  spin(200)
+  setImmediate(labour, until)
+}
+
 function throwOn(session: { onBytes(bytes: Buffer, length: number): void }): void {
   const { onBytes } = session
   session.onBytes = function (bytes, length) {
@@ -43,6 +51,7 @@ function happen(fault: string): void {
   const kept: object[] = []
   if (fault === 'spin') spin(Number.POSITIVE_INFINITY)
   else if (fault === 'spin 5000') spin(5000)
+  else if (fault === 'labour') labour(performance.now() + 4000)
   else if (fault === 'native') {
     execFileSync('mkfifo', [`${dir}/fifo`])
     openSync(`${dir}/fifo`, 'r') // waits for a writer
