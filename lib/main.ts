@@ -36,6 +36,10 @@ const LOOK_MS = 20
 /** The process in whose place this one was started. To be asked before anything else, and told when it can't be. */
 export const findPredecessor = (): Predecessor | null => Predecessor.find()
 
+/** Who started this process and wants to hear of it; null: nobody. */
+export const serviceManager = (): Systemd | null =>
+  Systemd.of({ env: process.env, log: createLogger(), healthy: () => true })
+
 /** Runs until SIGTERM or SIGINT, or another process comes in its place; resolves with the exit code. Throws BalancerError when it can't start. */
 export async function runBalancer(options: RunOptions): Promise<number> {
   const { loaded, file, version, before } = options
@@ -109,7 +113,7 @@ export async function runBalancer(options: RunOptions): Promise<number> {
   before?.serving() // behind all that: who hears of us may send a signal at once
   await reloads.start()
   options.onStarted({ admin: admin.address, listeners: listenersOf(manager) })
-  systemd?.ready(`${manager.services.size} services`)
+  systemd?.ready(`${manager.services.size} services`, before === null)
   const code = await ending.code
   reloads.stop()
   await admin.close()

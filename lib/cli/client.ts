@@ -1,6 +1,7 @@
 /** Asks the admin API of a running balancer. */
 import { existsSync } from 'node:fs'
 import { hostname, userInfo } from 'node:os'
+import type { Config } from '../config/index.ts'
 import { formatAddress, HttpFailure, httpRequest, parseAddressRange } from '../core/index.ts'
 import { CommandFailure } from './failure.ts'
 
@@ -49,9 +50,12 @@ export async function findAdmin(flags: AdminFlags, file: string): Promise<AdminP
   const loaded = existsSync(file) ? await loadConfig(file) : null
   if (loaded?.ok !== true)
     return { address: existsSync(PACKAGED) ? `${UNIX}${PACKAGED}` : DEFAULT_ADDRESS, token: given }
-  const { listen, token } = loaded.config.admin
-  return { address: reachable(listen), token: given === '' ? token : given }
+  const place = placeOf(loaded.config)
+  return given === '' ? place : { ...place, token: given }
 }
+
+/** Where a configuration has its admin API. */
+export const placeOf = ({ admin }: Config): AdminPlace => ({ address: reachable(admin.listen), token: admin.token })
 
 /** Where a listener on all addresses is reached from here. */
 function reachable(listen: string): string {

@@ -147,6 +147,7 @@ export async function main(argv: readonly string[]): Promise<number> {
       'for the new process to be ready; else it is given up and nothing has changed',
       '60s',
     )
+    .option('--if-restarting <unit>', 'as ExecStop= of a systemd unit: only where `systemctl restart` stops it')
     .option('--json', 'print what the admin API answers')
     .addHelpText('after', example('evenkeel upgrade', 'evenkeel upgrade --timeout 20s --json'))
     .action(async (flags: UpgradeFlags) => {

@@ -6,6 +6,7 @@ import { BalancerError, createLogger } from '../core/index.ts'
 import type { DemoHandle } from '../demo/index.ts'
 import { EXIT, findPredecessor, runBalancer, type Started } from '../main.ts'
 import { ensureDevelopmentCertificate } from '../tls/index.ts'
+import { adopted } from './adopted.ts'
 import { banner, commandName } from './banner.ts'
 import { isDevelopment } from './certificates.ts'
 import { becomeConfigured } from './identity.ts'
@@ -33,6 +34,11 @@ export async function run(file: string, flags: RunFlags): Promise<number> {
     return 2
   }
   const { config } = result
+  const other = before === null && flags.demoPort === null ? await adopted(config, file) : null
+  if (other !== null) {
+    process.stderr.write(`process ${other} serves already and goes on: it has come in the place of the one before\n`)
+    return EXIT.done
+  }
   becomeConfigured(config)
   let demo: DemoHandle | null = null
   try {

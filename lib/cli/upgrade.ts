@@ -3,11 +3,14 @@ import type { UpgradeAnswer } from '../admin/index.ts'
 import { durationOf } from '../core/index.ts'
 import { type AdminFlags, findAdmin, Refused, tell } from './client.ts'
 import { CommandFailure } from './failure.ts'
+import { isRestarting } from './restart.ts'
 
 export interface UpgradeFlags extends AdminFlags {
   readonly json?: boolean
   /** For the new process to be ready. */
   readonly timeout: string
+  /** A unit of systemd: nothing is done but in a stop of it that its start follows. */
+  readonly ifRestarting?: string
 }
 
 const SPARE_MS = 30_000 // what comes behind that: the hand-over, and the answer
@@ -16,6 +19,7 @@ const SPARE_MS = 30_000 // what comes behind that: the hand-over, and the answer
 export async function upgrade(flags: UpgradeFlags, file: string): Promise<number> {
   const ms = durationOf(flags.timeout)
   if (typeof ms === 'string') throw new CommandFailure(2, `--timeout: ${ms}`)
+  if (flags.ifRestarting !== undefined && !(await isRestarting(flags.ifRestarting))) return 0
   const place = await findAdmin(flags, file)
   const wish = { timeout: flags.timeout }
   const answer = await asked(tell<UpgradeAnswer>(place, '/api/v1/upgrade', wish, ms + SPARE_MS))

@@ -34,8 +34,9 @@ export class Systemd {
     return socket === '' ? null : new Systemd(options, socket)
   }
 
-  ready(status: string): void {
-    void this.#send('--ready', `--status=${status}`)
+  /** @param anew false: the service is ready already, by a process before; said late, it could be taken for a word of the next start */
+  ready(status: string, anew = true): void {
+    void this.#send(...(anew ? ['--ready'] : []), `--status=${status}`)
     const ms = Number(this.#options.env['WATCHDOG_USEC'] ?? 0) / 1000
     if (!(ms > 0)) return
     this.#timer = setInterval(() => {
@@ -47,6 +48,11 @@ export class Systemd {
   /** This process is the service from now on, in the place of another. Resolves when systemd knows, or can't be told. */
   takeOver(): Promise<void> {
     return this.#send(`MAINPID=${process.pid}`)
+  }
+
+  /** Another process of the unit is the service, and ready, and this one is about to end. Resolves as `takeOver` does. */
+  passOn(pid: number): Promise<void> {
+    return this.#send('--ready', `MAINPID=${pid}`)
   }
 
   /** The watchdog is fed on: a drain may take long. */

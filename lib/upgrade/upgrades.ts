@@ -101,7 +101,8 @@ export class Upgrades {
     const { successor, inheritance } = await this.#start(program, signal)
     try {
       const { protocol, version } = await abortable(successor.hear('hello'), signal)
-      if (protocol !== PROTOCOL) throw fail(`version ${version} can't take over from this one: restart instead`)
+      if (protocol !== PROTOCOL)
+        throw fail(`version ${version} can't take over from this one: stop it and start the other`)
       log.info({ pid: successor.pid }, `process ${successor.pid}, version ${version}, prepares to take over`)
       successor.tell({ type: 'inherit', inheritance })
       await abortable(successor.hear('ready'), signal)
