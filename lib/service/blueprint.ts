@@ -9,7 +9,7 @@ import type { AffinityPlan } from './affinity.ts'
 import { OutlierWatch } from './outliers.ts'
 import { type Member, membersOf, poolsOf, sizeOf } from './pools.ts'
 import type { Claims } from './ports.ts'
-import type { SecureService, Security } from './security.ts'
+import type { BackendFiles, SecureService, Security } from './security.ts'
 import { BackendTracker, type StateChange, type TrackerOptions } from './tracker.ts'
 
 /** A virtual service as the control thread knows it. Replaced whole when its configuration changes; the trackers go on. */
@@ -30,6 +30,8 @@ export interface Blueprint {
   readonly members: readonly TrackerOptions[]
   /** null: it does not end TLS. */
   readonly secure: SecureService | null
+  /** Of those of its pools that speak TLS to their backends. */
+  readonly backendFiles: readonly BackendFiles[]
 }
 
 export interface DraughtsmanOptions {
@@ -80,6 +82,7 @@ export class Draughtsman {
     const listeners = await this.#listeners(name, config, around)
     const members: TrackerOptions[] = []
     const pools: PoolView[] = []
+    const backendFiles: BackendFiles[] = []
     const cookies = new Set<string>()
     for (const [poolName, pool] of poolsOf(config)) {
       const poolRow = rows.row('pool', `${name} ${poolName}`)
@@ -87,6 +90,8 @@ export class Draughtsman {
         this.#member(name, poolName, poolRow, pool, member, around.index + members.length + i, around.total),
       )
       members.push(...own)
+      const files = pool.backendTls === undefined ? null : await security.prepareBackends(name, pool.backendTls)
+      if (files !== null) backendFiles.push(files)
       pools.push({
         name: poolName,
         row: poolRow,
@@ -100,7 +105,7 @@ export class Draughtsman {
         watched: pool.outliers !== undefined,
         startGrace: pool.health.startGrace,
         backendProtocol: pool.backendProtocol,
-        tls: pool.backendTls === undefined ? null : await security.prepareBackends(name, pool.backendTls),
+        tls: files?.value ?? null,
       })
     }
     const [own, ...others] = pools as [PoolView, ...PoolView[]]
@@ -120,7 +125,7 @@ export class Draughtsman {
       tls: secure?.view ?? null,
       startTls: config.startTls ?? null,
     }
-    return { name, config, view, members, secure }
+    return { name, config, view, members, secure, backendFiles }
   }
 
   async #listeners(name: string, config: ServiceConfig, around: Surroundings): Promise<ListenerView[]> {
@@ -186,7 +191,10 @@ export class Draughtsman {
   }
 
   /** What the blueprint describes comes to be. Can't fail: it is called when all threads have it. */
-  establish({ name, config, view, members, secure }: Blueprint, before: RunningService | null): RunningService {
+  establish(
+    { name, config, view, members, secure, backendFiles }: Blueprint,
+    before: RunningService | null,
+  ): RunningService {
     const { board, clock, security } = this.#options
     const known = new Map(before?.trackers.map((tracker) => [tracker.name, tracker]))
     const trackers = members.map((member) => {
@@ -202,7 +210,7 @@ export class Draughtsman {
       outliers.push(new OutlierWatch(pool.outliers, own, pool.health.rise, board, clock))
     }
     for (const watch of before?.outliers ?? []) watch.handOver(outliers, trackers)
-    security.adopt(name, secure)
+    security.adopt(name, secure, backendFiles)
     return { name, config, view, trackers, certificates: secure?.certificates ?? null, outliers }
   }
 }

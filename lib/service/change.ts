@@ -30,14 +30,15 @@ export class Change {
 
   /**
    * Answers what differed.
+   * @param known what differs, where that is known; null: it is looked for
    * @throws BalancerError with what keeps it from coming about; then nothing has changed
    */
-  async run(): Promise<ServiceDiff> {
+  async run(known: ServiceDiff | null = null): Promise<ServiceDiff> {
     const { threads } = this.#manager
     const refusals = needsRestart(this.#before, this.#after)
     if (refusals.length > 0) throw fail(refusals.join('; '))
     if (threads === null || this.#manager.draining) throw fail('the process is about to end')
-    const changes = await this.#changes()
+    const changes = known ?? (await this.#changes())
     for (let tries = 1; ; tries++) {
       await this.#whole(threads)
       const { spawns } = threads
@@ -152,7 +153,7 @@ export class Change {
     const pools = services.get(name)?.view.pools ?? []
     for (const [i, [, { backendTls }]] of poolsOf(config).entries()) {
       if (backendTls === undefined) continue
-      if (!isDeepStrictEqual(await security.prepareBackends(name, backendTls), pools[i]?.tls)) return true
+      if (!isDeepStrictEqual((await security.prepareBackends(name, backendTls)).value, pools[i]?.tls)) return true
     }
     return false
   }
@@ -261,7 +262,7 @@ export class Change {
     const manager = this.#manager
     const { name, view, config, trackers } = service
     manager.operator.remove(service)
-    manager.security.adopt(name, null)
+    manager.security.adopt(name, null, [])
     for (const tracker of trackers) {
       tracker.stop()
       manager.remember(tracker)

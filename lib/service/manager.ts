@@ -10,6 +10,7 @@ import { type Blueprint, Draughtsman, type RunningService, totalOf } from './blu
 import { Change } from './change.ts'
 import { type DepartureStatus, Departures } from './departures.ts'
 import { spreadOf } from './drain.ts'
+import { entriesOf } from './entries.ts'
 import { boundOf, dealOut, type Inheritance } from './inheritance.ts'
 import { Leftovers } from './leftovers.ts'
 import { descriptorMeans, heapFor, MemoryUse, memoryMeans } from './means.ts'
@@ -17,9 +18,9 @@ import { Memory } from './memory.ts'
 import { Mishaps } from './mishaps.ts'
 import { type OperationChange, Operator } from './operator.ts'
 import { OverloadWatch } from './overload.ts'
-import { membersOf, poolsOf, sizeOf } from './pools.ts'
+import { sizeOf } from './pools.ts'
 import { Claims } from './ports.ts'
-import { type Entry, encode, entryOf, NOTHING, probedOf, type Recalled, type SavedBackend } from './saved.ts'
+import { encode, NOTHING, probedOf, type Recalled, type SavedBackend } from './saved.ts'
 import { Security } from './security.ts'
 import { snapshotOf } from './snapshot.ts'
 import { Threads } from './threads.ts'
@@ -82,7 +83,8 @@ export class Manager {
     this.board = new Board(count, undefined, newBindings(affinity.maxEntries, options.inheritance?.table.keys))
     const folder = join(stateFolder, 'ocsp')
     const { turns } = this
-    this.security = new Security({ tickets, folder, clock, log, threads: () => this.#threads, turns })
+    const renew = (service: string) => this.#renew(service)
+    this.security = new Security({ tickets, folder, clock, log, threads: () => this.#threads, turns, renew })
     this.departures = new Departures(clock, log, this.turns)
     this.draughtsman = new Draughtsman({
       board: this.board,
@@ -242,33 +244,37 @@ export class Manager {
    * @throws BalancerError with a sentence that says what keeps it from being in force
    */
   apply(config: Config): Promise<ServiceDiff> {
-    return this.turns.alone(async () => {
-      this.#changing = true
-      const { orders } = this.security
-      try {
-        await orders.prepare(config)
-        return await new Change(this, this.#config, config).run()
-      } finally {
-        this.#changing = false
-        orders.discard()
-        void this.#memory.save()
-      }
-    })
+    return this.#alone(async () => {
+      await this.security.orders.prepare(config)
+      return new Change(this, this.#config, config).run()
+    }).finally(() => void this.#memory.save())
   }
 
   /** What would keep a configuration from coming into force, as far as that can be tried without changing anything: sentences. */
   rehearse(config: Config): Promise<string[]> {
+    return this.#alone(async () => {
+      await this.security.orders.prepare(config)
+      return new Change(this, this.#config, config).rehearse()
+    }).catch((error: unknown) => [messageOf(error)])
+  }
+
+  /** Brings a service into force as it is configured, with what the files that it names say by now. */
+  #renew(service: string): Promise<void> {
+    return this.#alone(async () => {
+      if (!this.services.has(service) || this.#draining) return
+      const config = this.#config
+      await new Change(this, config, config).run({ added: [], changed: [service], removed: [] })
+    })
+  }
+
+  #alone<T>(act: () => Promise<T>): Promise<T> {
     return this.turns.alone(async () => {
       this.#changing = true
-      const { orders } = this.security
       try {
-        await orders.prepare(config)
-        return await new Change(this, this.#config, config).rehearse()
-      } catch (error) {
-        return [messageOf(error)]
+        return await act()
       } finally {
         this.#changing = false
-        orders.discard()
+        this.security.orders.discard()
       }
     })
   }
@@ -389,14 +395,4 @@ export class Manager {
     if (this.#ticker !== null) clearInterval(this.#ticker)
     for (const tracker of this.trackers()) tracker.stop()
   }
-}
-
-/** Every backend's part of the configuration, to compare it with what it was. */
-function entriesOf(config: Config): Map<string, Entry> {
-  const entries = new Map<string, Entry>()
-  for (const [name, service] of Object.entries(config.virtualServices))
-    for (const [, pool] of poolsOf(service))
-      for (const { backend, health } of membersOf(pool))
-        entries.set(`${name}/${backend.name}`, { config: entryOf(backend), probed: probedOf(backend, health) })
-  return entries
 }

@@ -11,7 +11,7 @@ import {
   type ClientAuth,
   clientPathsOf,
   Followed,
-  loadBackendTls,
+  followBackendTls,
   loadClientAuth,
   protocolOf,
   SecretKeeper,
@@ -35,6 +35,8 @@ export interface SecurityOptions {
   readonly log: Logger
   readonly threads: () => Pick<Threads, 'ask'> | null
   readonly turns: Turns
+  /** Has connections to the backends of a service made with what its files say by now. */
+  readonly renew: (service: string) => Promise<void>
 }
 
 export interface SecureService {
@@ -46,10 +48,15 @@ export interface SecureService {
   readonly view: TlsView
 }
 
+/** What connections to the backends of a pool are made with. */
+export type BackendFiles = Followed<BackendTlsView>
+
 export class Security {
   readonly orders: Orders
   readonly #options: SecurityOptions
   readonly #services = new Map<string, SecureService>()
+  /** What connections to backends are made with, by service. */
+  readonly #backends = new Map<string, readonly BackendFiles[]>()
   readonly #secrets: SecretKeeper
   #toldProblem: string | null = null
   #stopped = false
@@ -109,9 +116,11 @@ export class Security {
   }
 
   /** It is in force from now on. null: the service ends no TLS, or is no more. */
-  adopt(name: string, service: SecureService | null): void {
+  adopt(name: string, service: SecureService | null, backends: readonly BackendFiles[]): void {
     if (service === null) this.#services.delete(name)
     else this.#services.set(name, service)
+    if (backends.length === 0) this.#backends.delete(name)
+    else this.#backends.set(name, backends)
     this.#astray = true
     this.#rounds.hint()
   }
@@ -123,8 +132,8 @@ export class Security {
   }
 
   /** @throws BalancerError TLS_CERTIFICATE, naming the service */
-  prepareBackends(name: string, options: BackendTlsOptions): Promise<BackendTlsView> {
-    return namingService(name, loadBackendTls(options))
+  prepareBackends(name: string, options: BackendTlsOptions): Promise<BackendFiles> {
+    return namingService(name, followBackendTls(options))
   }
 
   viewOf(name: string): TlsView | null {
@@ -173,7 +182,28 @@ export class Security {
         log.error({ service: name }, `certificates could not be taken up: ${messageOf(error)}`)
       }
     }
+    for (const [name, files] of [...this.#backends]) if (await this.#lookAtBackends(name, files, hasty)) moving = true
     this.#astray ||= moving // links may lead elsewhere now
+    return moving
+  }
+
+  /** Answers whether something is changing. */
+  async #lookAtBackends(service: string, backends: readonly BackendFiles[], hasty: boolean): Promise<boolean> {
+    const { log, renew } = this.#options
+    let [moving, other] = [false, false]
+    for (const files of backends) {
+      const before = files.value
+      const found = await files.look(hasty)
+      moving ||= found === 'moving'
+      if (found === 'failed') log.warn({ service }, `connections to backends are made as before: ${files.problem}`)
+      if (found === 'read') other ||= !isDeepStrictEqual(files.value, before)
+    }
+    // Not waited for: it comes behind this look.
+    if (other && !this.#stopped)
+      void renew(service).then(
+        () => log.info({ service }, 'new connections to backends are made with what their files say by now'),
+        (error: unknown) => log.error({ service }, `files for connections to backends: ${messageOf(error)}`),
+      )
     return moving
   }
 
@@ -185,6 +215,7 @@ export class Security {
       ...certificates.paths,
       ...client.paths,
     ])
+    for (const backends of this.#backends.values()) for (const files of backends) paths.push(...files.paths)
     await this.#hints.follow(paths)
   }
 

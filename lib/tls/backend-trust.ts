@@ -4,6 +4,7 @@ import { createSecureContext, type SecureContext, type TLSSocket, connect as tls
 import { tlsOptions } from '../core/index.ts'
 import { readAuthorities } from './client-trust.ts'
 import { loadCredentials } from './credentials.ts'
+import { Followed } from './followed.ts'
 import { refuse } from './pem.ts'
 import { protocolOf } from './protocol.ts'
 
@@ -29,6 +30,14 @@ export interface BackendTlsView {
   /** TLS is asked for first. */
   readonly asked: boolean
 }
+
+/** What is to be looked at for changes. */
+const pathsOf = ({ ca, cert, key }: BackendTlsOptions): string[] =>
+  [...new Set([ca, cert, key])].filter((path) => path !== undefined)
+
+/** @throws BalancerError TLS_CERTIFICATE */
+export const followBackendTls = (options: BackendTlsOptions): Promise<Followed<BackendTlsView>> =>
+  Followed.of(pathsOf(options), () => loadBackendTls(options))
 
 /** @throws BalancerError TLS_CERTIFICATE */
 export async function loadBackendTls(options: BackendTlsOptions): Promise<BackendTlsView> {

@@ -1,6 +1,12 @@
 /** TLS as the other folders see it: credentials from files, server contexts, certificates for development. */
 
-export { BackendTls, type BackendTlsOptions, type BackendTlsView, loadBackendTls } from './backend-trust.ts'
+export {
+  BackendTls,
+  type BackendTlsOptions,
+  type BackendTlsView,
+  followBackendTls,
+  loadBackendTls,
+} from './backend-trust.ts'
 export { ACME_TLS, Challenges, type ChallengesView, NO_CHALLENGES } from './challenges.ts'
 export { HelloReader } from './client-hello.ts'
 export { type ClientAuth, type ClientIdentity, identify } from './client-identity.ts'

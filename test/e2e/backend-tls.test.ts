@@ -12,7 +12,7 @@ import { ENGINE } from '../support/differences.ts'
 import { eventually, within } from '../support/eventually.ts'
 import { connect } from '../support/raw.ts'
 import { Authority, type IssuedFiles, noOpenssl } from '../tls/fixtures/openssl.ts'
-import { reload } from './fixtures/reloads.ts'
+import { echoed, flow, reload } from './fixtures/reloads.ts'
 
 t.test('TLS towards backends', { skip: noOpenssl }, async (t) => {
   const dir = t.testdir({ ours: {}, theirs: {} })
@@ -208,6 +208,46 @@ t.test('TLS towards backends', { skip: noOpenssl }, async (t) => {
     t.match(await moved.status(), { problems: [] })
     await moved.stop()
   })
+
+  t.test(
+    'files are followed: a whole pair is used for new connections, a broken one is told of and is not',
+    async (t) => {
+      const second = ours.issue({ names: [], subject: '/CN=second' })
+      const text = (file: string): string => readFileSync(file, 'utf8')
+      const pair = { ca: 'ca.pem', cert: 'own.pem', key: 'own.key' }
+      const config = {
+        virtualServices: {
+          asking: service(addresses.asking, pair),
+          other: service(addresses.asking, pair, { http: { engine: 'http-proxy' } }),
+          relay: { ...service(`127.0.0.1:${(echo.address() as AddressInfo).port}`, pair), protocol: 'tcp' },
+        },
+      }
+      const files = { 'ca.pem': ours.pem, 'own.pem': text(client.cert), 'own.key': text(client.key) }
+      const balancer = await startBalancer(t, config, { files })
+      const write = (name: keyof typeof files, content: string): void =>
+        writeFileSync(join(balancer.dir, name), content)
+      const peers = async (): Promise<unknown[]> => {
+        const asked = [await ask('asking', '/close', balancer), await ask('other', '/close', balancer)]
+        return asked.map(({ saw }) => saw?.['peer'])
+      }
+      t.strictSame(await peers(), ['CN=balancer', 'CN=balancer'])
+      const stream = await flow(balancer.port('relay'))
+      write('own.pem', text(second.cert))
+      await eventually('the log', () => balancer.stderr().includes('connections to backends are made as before'))
+      t.match(balancer.stderr(), /own\.key does not belong to the certificate/)
+      t.strictSame(await peers(), ['CN=balancer', 'CN=balancer'])
+      write('own.key', text(second.key))
+      await eventually('the new pair', async () => (await peers()).every((peer) => peer === 'CN=second'))
+      write('ca.pem', theirs.pem)
+      await eventually('the new authority', async () => (await ask('asking', '/close', balancer)).status === 503)
+      write('ca.pem', ours.pem)
+      await eventually('the old one again', async () => (await ask('asking', '/close', balancer)).status === 200)
+      await echoed(stream)
+      const status = (await balancer.status()) as { config?: { last: unknown } }
+      t.equal(status.config?.last, null, 'nobody reloaded')
+      stream.destroy()
+    },
+  )
 
   t.test('a handshake that hangs ends with the time of a connect', async (t) => {
     const { createServer: createPlain } = await import('node:net')
