@@ -6,7 +6,7 @@ import { ask, cookieIn, ENGINES, NAMES, nameIn, service, startBackends } from '.
 
 const CLIENTS = 9
 
-for (const threads of [1, 2, 4])
+for (const threads of [1, 4])
   t.test(`${threads} data threads: each client stays, on one connection and on new ones`, async (t) => {
     const backends = await startBackends(t)
     const virtualServices = Object.fromEntries(

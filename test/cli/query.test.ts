@@ -12,8 +12,10 @@ import { refusedPort, type Teardown } from '../support/backend.ts'
 import { eventually, within } from '../support/eventually.ts'
 import { folder, run, start, startOnTerminal } from './support.ts'
 
+const shared = await setUp(t)
+
 t.test('every backend has a line that tells its state, why, and its last probe', async (t) => {
-  const { balancer, backends } = await setUp(t)
+  const { balancer, backends } = shared
   await untilAll(balancer, 'web', 'up')
   await untilAll(balancer, 'echo', 'up')
   const { code, stdout, stderr } = await run(t, ['query', '--admin', balancer.admin])
@@ -35,7 +37,7 @@ t.test('every backend has a line that tells its state, why, and its last probe',
 })
 
 t.test('a service has its listeners above, a backend its details with the last results', async (t) => {
-  const { balancer } = await setUp(t)
+  const { balancer } = shared
   await untilAll(balancer, 'web', 'up')
   await eventually('ten results', async () => {
     const { backends } = await serviceOf(balancer, 'web')
@@ -55,7 +57,7 @@ t.test('a service has its listeners above, a backend its details with the last r
 })
 
 t.test('--json prints what the API answers', async (t) => {
-  const { balancer } = await setUp(t)
+  const { balancer } = shared
   const json = async (...args: string[]): Promise<unknown> => {
     const { stdout } = await run(t, ['query', ...args, '--json', '--admin', balancer.admin])
     t.equal(stdout.indexOf('\n'), stdout.length - 1, 'one line')
@@ -70,7 +72,7 @@ t.test('--json prints what the API answers', async (t) => {
 })
 
 t.test('an unknown name is exit code 1, with the name that was meant', async (t) => {
-  const { balancer } = await setUp(t)
+  const { balancer } = shared
   for (const [target, message] of [
     ['wab', 'there is no service wab (did you mean web?)'],
     ['web/A1', 'service web has no backend A1 (did you mean a?)'],

@@ -5,6 +5,7 @@ import t from 'tap'
 import { startBackend, startTcpBackend } from '../support/backend.ts'
 import { type Balancer, startBalancer } from '../support/balancer.ts'
 import { eventually, within } from '../support/eventually.ts'
+import { pause } from '../support/pause.ts'
 import { connect } from '../support/raw.ts'
 import { logOf } from './fixtures/support.ts'
 
@@ -99,6 +100,7 @@ t.test(
           sent++
           client.send('GET /load HTTP/1.1\r\nHost: a.test\r\n\r\n')
           await client.readResponse()
+          await pause()
         }
       }),
     )

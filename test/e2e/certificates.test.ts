@@ -8,6 +8,7 @@ import { makeAuthority, makeLeaf } from '../../lib/tls/signing.ts'
 import { startTcpBackend } from '../support/backend.ts'
 import { type Balancer, startBalancer } from '../support/balancer.ts'
 import { eventually, within } from '../support/eventually.ts'
+import { pause } from '../support/pause.ts'
 import { Authority, noOpenssl } from '../tls/fixtures/openssl.ts'
 
 const SWAPS = Number(process.env['EVENKEEL_SWAPS'] ?? 4)
@@ -148,6 +149,7 @@ t.test('a certificate is exchanged under load: no handshake fails, and within 2 
           },
           () => failures++,
         )
+        await pause()
       }
     }),
   )

@@ -1,4 +1,4 @@
-/** How requests are spread by each policy, over one, two and four data threads. */
+/** How requests are spread by each policy, over one data thread and four. */
 import t, { type Test } from 'tap'
 import { askRaw } from '../admin/support.ts'
 import { type Backend, startBackend } from '../support/backend.ts'
@@ -7,7 +7,7 @@ import { eventually } from '../support/eventually.ts'
 import { connect, type RawClient } from '../support/raw.ts'
 
 const CONNECTIONS = 12
-const THREADS = [1, 2, 4]
+const THREADS = [1, 4]
 const listen = ['127.0.0.1:0']
 const health = { type: 'none' }
 

@@ -6,6 +6,7 @@ import { type Balancer, startBalancer } from '../support/balancer.ts'
 import { get } from '../support/engine.ts'
 import { eventually } from '../support/eventually.ts'
 import { type Faults, faultsOf } from '../support/faults.ts'
+import { pause } from '../support/pause.ts'
 import { connect, type RawClient } from '../support/raw.ts'
 import { parseExposition, sampleOf } from '../telemetry/exposition-format.ts'
 import { activeOf, backendOf, logOf } from './fixtures/support.ts'
@@ -143,7 +144,6 @@ t.test('a control thread that stands still for 5 s stops no traffic, and blames 
   const clients = await clientsOf(t, balancer)
   let over = false
   let silence = 0
-  const pause = (): Promise<void> => new Promise((next) => setTimeout(next, 20))
   const admin = async (): Promise<void> => {
     let heard = performance.now()
     while (!over) {
@@ -155,11 +155,11 @@ t.test('a control thread that stands still for 5 s stops no traffic, and blames 
         silence = Math.max(silence, performance.now() - heard)
         heard = performance.now()
       }
-      await pause()
+      await pause(20)
     }
   }
   const asking = admin()
-  faults.plant('control', 'spin 5000')
+  faults.plant('control', 'stand')
   let slowest = 0
   let rounds = 0
   for (const begun = performance.now(); performance.now() - begun < 6000; rounds++) {
@@ -170,7 +170,7 @@ t.test('a control thread that stands still for 5 s stops no traffic, and blames 
       slowest = Math.max(slowest, performance.now() - sent)
     }
     fresh.destroy()
-    await pause()
+    await pause(20)
   }
   await eventually('control is back', () => silence > 3000, 10_000)
   over = true

@@ -6,6 +6,7 @@ import { startBackend } from '../support/backend.ts'
 import { type Balancer, startBalancer } from '../support/balancer.ts'
 import { get } from '../support/engine.ts'
 import { eventually } from '../support/eventually.ts'
+import { pause } from '../support/pause.ts'
 import { connect, type RawClient } from '../support/raw.ts'
 import { activeOf } from './fixtures/support.ts'
 
@@ -49,6 +50,7 @@ async function normalClient(t: Test, service: string, until: Promise<unknown>): 
     const { status } = await client.readResponse()
     if (status !== 200) t.fail(`answered with ${status}`)
     n++
+    await pause()
   }
   client.destroy()
   await stopped

@@ -6,12 +6,12 @@ import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
 import { startBalancer } from '../support/balancer.ts'
 import { eventually, within } from '../support/eventually.ts'
+import { pause } from '../support/pause.ts'
 import { activeOf, changesOf, logOf, untilState } from './fixtures/support.ts'
 
 const ENTRY = fileURLToPath(new URL('./fixtures/http-backend.ts', import.meta.url))
 const KILLS = 6
 const CLIENTS = 12
-const PAUSE_MS = 5 // two thousand requests a second are load enough
 const MOST_MS = 40_000
 
 /** A backend process; started again it has the same port. */
@@ -103,7 +103,7 @@ t.test(`${KILLS} kills of one of three backends lose nothing but answers under w
       // Only an answer that takes its time can be cut by a kill: a short one comes whole or not at all.
       else if (path === '/slow' && outcome.status === 200 && outcome.begun) cut.push(outcome)
       else failures.push({ path, ...outcome })
-      await new Promise((next) => setTimeout(next, PAUSE_MS))
+      await pause() // two thousand requests a second are load enough
     }
   }
   const clients = Promise.all(Array.from({ length: CLIENTS }, (_, n) => client(n)))

@@ -8,38 +8,53 @@ import { backendOf, changesOf } from './fixtures/support.ts'
 
 const GET = 'GET / HTTP/1.1\r\nHost: a.test\r\n\r\n'
 
-const start = (t: Test, service: object, outliers: object = { baseTime: '1s' }): Promise<Balancer> =>
+const HTTP = { protocol: 'http', listen: ['127.0.0.1:0'], health: { type: 'none' } }
+const OUTLIERS = { baseTime: '1s' }
+
+const start = (t: Test, service: object, outliers: object = OUTLIERS): Promise<Balancer> =>
   startBalancer(t, {
     appliance: { threads: 2 },
-    virtualServices: {
-      main: { protocol: 'http', listen: ['127.0.0.1:0'], health: { type: 'none' }, outliers, ...service },
-    },
+    virtualServices: { main: { ...HTTP, outliers, ...service } },
   })
 
 const ejected = (balancer: Balancer, name: string): Promise<true> =>
   eventually(`${name} is ejected`, () => changesOf(balancer, name)[0]?.endsWith(' passive') === true || undefined)
 
-for (const engine of ['native', 'http-proxy'])
-  for (const [what, answer] of [
-    ['503 answers', 'HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n'],
-    ['answers that are not HTTP', 'nonsense\r\n\r\n'],
-    ['answers that break off', 'HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf'],
-  ] as const)
-    t.test(`${engine}: five ${what} in a row eject, and the backend comes back by itself`, async (t) => {
-      const [bad, good] = await Promise.all([startBackend(t, 'bad'), startBackend(t, 'good')])
+const FAILURES = [
+  ['503 answers', 'HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n'],
+  ['answers that are not HTTP', 'nonsense\r\n\r\n'],
+  ['answers that break off', 'HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf'],
+] as const
+
+t.test('five failures in a row eject, and the backend comes back by itself', async (t) => {
+  const cases = []
+  for (const engine of ['native', 'http-proxy'])
+    for (const [i, [what, answer]] of FAILURES.entries()) {
+      const [bad, good] = await Promise.all([startBackend(t, `bad-${engine}-${i}`), startBackend(t, 'good')])
       bad.onRequest = (x) => x.end(answer)
+      cases.push({ title: `${engine}: ${what}`, service: `${engine}-${i}`, engine, bad, good })
+    }
+  const virtualServices = Object.fromEntries(
+    cases.map(({ service, engine, bad, good }) => {
       const backends = [bad, good].map(({ name, address }) => ({ name, address }))
-      const balancer = await start(t, { http: { engine }, backends })
-      for (let i = 0; i < 8; i++) await roundTrip(balancer.port('main'), GET).catch(() => null)
-      t.strictSame(changesOf(balancer, 'bad'), [], 'four of them do not')
-      for (let i = 0; i < 2; i++) await roundTrip(balancer.port('main'), GET).catch(() => null)
-      await ejected(balancer, 'bad')
-      t.match((await backendOf(balancer, 'main', 'bad'))['why'], /^5 flows failed in a row: ejected for 1 s$/)
+      return [service, { ...HTTP, outliers: OUTLIERS, http: { engine }, backends }]
+    }),
+  )
+  const balancer = await startBalancer(t, { appliance: { threads: 2 }, virtualServices })
+  for (const { title, service, bad } of cases)
+    await t.test(title, async (t) => {
+      const ask = () => roundTrip(balancer.port(service), GET)
+      for (let i = 0; i < 8; i++) await ask().catch(() => null)
+      t.strictSame(changesOf(balancer, bad.name), [], 'four of them do not')
+      for (let i = 0; i < 2; i++) await ask().catch(() => null)
+      await ejected(balancer, bad.name)
+      t.match((await backendOf(balancer, service, bad.name))['why'], /^5 flows failed in a row: ejected for 1 s$/)
       const seen = bad.requests.length
-      for (let i = 0; i < 6; i++) t.equal((await roundTrip(balancer.port('main'), GET)).status, 200)
+      for (let i = 0; i < 6; i++) t.equal((await ask()).status, 200)
       t.equal(bad.requests.length, seen, 'it gets nothing')
-      await eventually('its return', () => changesOf(balancer, 'bad').at(-1) === 'down up passive')
+      await eventually('its return', () => changesOf(balancer, bad.name).at(-1) === 'down up passive')
     })
+})
 
 t.test('connects that fail eject, over TCP too; the last backend never is', async (t) => {
   const well = await startTcpBackend(t, ({ socket }) => socket.end('well'))

@@ -2,6 +2,7 @@
 import { createServer } from 'node:net'
 import t from 'tap'
 import { eventually } from '../support/eventually.ts'
+import { pause } from '../support/pause.ts'
 import { connect } from '../support/raw.ts'
 import {
   answers,
@@ -131,7 +132,7 @@ t.test('an address goes over to another service, and to another protocol, withou
     stop = true
   })
   const knocking = (async () => {
-    while (!stop) if (await refused(port)) refusals++
+    for (; !stop; await pause(1)) if (await refused(port)) refusals++
   })()
   t.match(await become(balancer, config({ two: estate.web({ ...at, ...estate.onB }) })), { result: 'applied' })
   t.equal(await answersAt(port), 'b')

@@ -4,6 +4,7 @@ import t, { type Test } from 'tap'
 import { refusedPort, startTcpBackend } from '../support/backend.ts'
 import { startBalancer } from '../support/balancer.ts'
 import { eventually } from '../support/eventually.ts'
+import { pause } from '../support/pause.ts'
 import { connect, RawClient } from '../support/raw.ts'
 import { startBlackhole } from './fixtures/blackhole.ts'
 import { fields, flowOf, type Line, linesOf, MIB } from './fixtures/support.ts'
@@ -144,7 +145,7 @@ t.test('a flow without a byte in either direction is ended at its time, and one 
     ended = true
   })
   let echoes = 0
-  while (!ended && performance.now() - begun < 5000) if (await echoed(busy.client)) echoes++
+  for (; !ended && performance.now() - begun < 5000; await pause()) if (await echoed(busy.client)) echoes++
   t.ok(echoes > 0)
   t.ok(performance.now() - begun >= 400)
   t.equal(await quiet.client.untilClosed(), 'reset')

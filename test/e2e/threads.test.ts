@@ -4,6 +4,7 @@ import t, { type Test } from 'tap'
 import { startBackend, startTcpBackend } from '../support/backend.ts'
 import { type Balancer, startBalancer } from '../support/balancer.ts'
 import { eventually, within } from '../support/eventually.ts'
+import { pause } from '../support/pause.ts'
 import { connect, type RawClient } from '../support/raw.ts'
 import { activeOf, backendOf, logOf } from './fixtures/support.ts'
 
@@ -61,6 +62,7 @@ class Chatter {
       if (got === null) return
       if (got.toString() !== line) this.wrong++
       this.echoes++
+      await pause()
     }
   }
 
@@ -136,6 +138,7 @@ t.test('requests go on through the death of each thread, at the cost of the conn
         client?.destroy()
         client = undefined
       }
+      await pause()
     }
     client?.destroy()
   }

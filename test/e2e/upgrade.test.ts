@@ -13,6 +13,7 @@ import { folder, run } from '../cli/support.ts'
 import { startTcpBackend } from '../support/backend.ts'
 import { type Balancer, startBalancer } from '../support/balancer.ts'
 import { eventually, within } from '../support/eventually.ts'
+import { pause } from '../support/pause.ts'
 import { connect, roundTrip } from '../support/raw.ts'
 import {
   answers,
@@ -55,6 +56,7 @@ class Client {
         this.failures.push(String(error))
       }
       this.done++
+      await pause()
     }
   }
 

@@ -6,6 +6,7 @@ import { WebSocket } from 'ws'
 import { createHttpBackend } from '../../lib/demo/http-backend.ts'
 import { startBalancer } from '../support/balancer.ts'
 import { eventually, within } from '../support/eventually.ts'
+import { pause } from '../support/pause.ts'
 import { fields, flowOf, type Line, MIB, makeCertificate } from './fixtures/support.ts'
 
 const demo = createHttpBackend('demo')
@@ -175,6 +176,7 @@ for (const name of ['http', 'https']) {
       while (!over) {
         await echoed(busy, 'hello')
         echoes++
+        await pause()
       }
       t.equal((await closed)[0], 1006)
       t.ok(performance.now() - begun >= 400)

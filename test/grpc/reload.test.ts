@@ -3,6 +3,7 @@ import t from 'tap'
 import { become } from '../e2e/fixtures/reloads.ts'
 import { startBalancer } from '../support/balancer.ts'
 import { eventually } from '../support/eventually.ts'
+import { pause } from '../support/pause.ts'
 import { clientOf, startGrpc, unary } from './fixtures/calls.ts'
 
 const first = await startGrpc(t, { name: 'first' })
@@ -41,6 +42,7 @@ t.test('no call is lost and no stream ends while the service changes again and a
     while (!over) {
       const { code } = await unary(client)
       codes.set(code, (codes.get(code) ?? 0) + 1)
+      await pause()
     }
   }
   const working = [work(), work(), work(), work()]

@@ -1,13 +1,14 @@
 /** Random damage to requests and answers: whatever comes in, what goes out is well formed and in step. */
 import fc from 'fast-check'
 import t from 'tap'
+import { ENGINE } from '../support/differences.ts'
 import { chunked, get, post, startRig } from '../support/engine.ts'
 import { MalformedMessage } from '../support/message.ts'
 import type { RawClient } from '../support/raw.ts'
 
 const rig = await startRig(t)
 const { backend } = rig
-const RUNS = 400 // about two seconds
+const RUNS = ENGINE === 'native' ? 400 : 100 // what the other one reads with is node's, which others have tried
 
 const REQUESTS = [
   get('/m?x=y', 'Accept: */*\r\nCookie: a=b\r\nConnection: keep-alive, X-Gone\r\nX-Gone: 1\r\n'),

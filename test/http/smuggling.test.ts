@@ -28,7 +28,7 @@ const AT_ONCE = 64
 const NATIVE = ENGINE === 'native'
 const MOST_MS = 160_000 // it takes a tenth of that on two quiet cores
 const PATIENCE_MS = NATIVE ? 20_000 : 300 // the other engine waits for bytes in some cases where ours refuses
-const EACH = NATIVE ? 1 : 4 // how many payloads are sent: all, or every fourth
+const EACH = NATIVE ? 1 : 10 // how many payloads are sent: all, or every tenth
 
 /** A request as it is to reach the backend, or did. */
 interface Arrived {

@@ -3,7 +3,7 @@ import t from 'tap'
 import { run } from '../../../bench/chaos/campaign.ts'
 import { SCENES } from '../../../bench/chaos/scenes.ts'
 
-const SECONDS = 15
+const SECONDS = 8
 const seed = Number(process.env['EVENKEEL_CHAOS_SEED'] ?? 20261121)
 const FEWEST = 200 // whole answers and streams: a hundredth of what a quiet machine has
 
