@@ -185,15 +185,17 @@ export interface Pace {
   readonly seconds: number
   /** Seconds before that, which don't count. */
   readonly warmup: number
+  /** Others need its core too. */
+  readonly shared?: boolean
 }
 
 /** Asks at a constant rate; times count from when a request was due. */
 export function runPaced(
   processes: Processes,
   address: string,
-  { path, connections, rate, seconds, warmup }: Pace,
+  { path, connections, rate, seconds, warmup, shared }: Pace,
   signal: AbortSignal,
 ): Promise<LoadResult> {
-  const args = [address, path, ...[connections, rate, seconds, warmup].map(String)]
+  const args = [address, path, ...[connections, rate, seconds, warmup].map(String), ...(shared ? ['shared'] : [])]
   return generate(processes, [process.execPath, PACED, ...args], signal).then(parseLoad)
 }

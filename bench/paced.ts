@@ -1,5 +1,6 @@
 /**
- * Sends requests at a constant rate; `node paced.ts ADDRESS PATH CONNECTIONS RATE SECONDS WARMUP`, prints figures as wrk.lua does.
+ * Sends requests at a constant rate; `node paced.ts ADDRESS PATH CONNECTIONS RATE SECONDS WARMUP [shared]`, prints figures as wrk.lua
+ * does. `shared`: others need its core too, so it sleeps where it can.
  * A request's time counts from when it was due, not from when a connection was free for it: a stall weighs on all
  * requests that fell due meanwhile, as it would on users who don't wait for each other.
  */
@@ -8,10 +9,11 @@ import { setPriority } from 'node:os'
 import { quantile } from './stats.ts'
 
 const LATE_MS = 5000 // an answer later than this after the last request is an error
-const SPIN_MS = 2 // timers are no finer than 1 ms
 const RECONNECT_MS = 20
 
-const [address = '', path = '', connections = '', perSecond = '', seconds = '', warmup = ''] = process.argv.slice(2)
+const [address = '', path = '', connections = '', perSecond = '', seconds = '', warmup = '', use] =
+  process.argv.slice(2)
+const SPIN_MS = use === 'shared' ? 1.3 : 2 // timers are no finer than 1 ms, and come some 0.1 ms late
 const [host = '', port = ''] = address.split(':')
 const request = Buffer.from(`GET ${path} HTTP/1.1\r\nHost: ${address}\r\n\r\n`)
 const rate = Number(perSecond)
@@ -130,7 +132,7 @@ function tick(): void {
   else setTimeout(tick, wait - 1)
 }
 
-setPriority(5) // it looks at the clock without a pause: the backends on its core come first
+if (use !== 'shared') setPriority(5) // it looks at the clock without a pause: the backends on its core come first
 for (let i = 0; i < Number(connections); i++) new Connection()
 began = performance.now() + 100
 tick()

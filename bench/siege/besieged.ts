@@ -2,7 +2,7 @@
 import { type LoadResult, problemsOf, runPaced } from '../load.ts'
 import { type Finding, promised, type Siege, told } from './contract.ts'
 
-const NORMAL = { path: '/1k', connections: 8, rate: 500, warmup: 1 }
+const NORMAL = { path: '/1k', connections: 8, rate: 500, warmup: 1, shared: true }
 const QUIET_S = 6
 const SLOWER = 3 // times the quiet p99
 const MIB = 1024 * 1024

@@ -16,6 +16,7 @@ import {
   type TlsView,
   UNRECOGNIZED_NAME,
 } from '../tls/index.ts'
+import { handshakePace, type Paced } from './handshake-pace.ts'
 import type { Preamble } from './starttls/contract.ts'
 import { Words, type WordsTaker } from './starttls/words.ts'
 
@@ -74,7 +75,7 @@ const NO_CERTIFICATE = 'ERR_SSL_PEER_DID_NOT_RETURN_A_CERTIFICATE'
 /** `client` null: it was not asked for a certificate. */
 type Done = (socket: TLSSocket | null, client: ClientIdentity | null) => void
 
-export class Handshake implements DeadlineOwner, WordsTaker {
+export class Handshake implements DeadlineOwner, WordsTaker, Paced {
   readonly #raw: Socket
   readonly #tls: ListenerTls
   readonly #contexts: ServerContexts
@@ -87,6 +88,8 @@ export class Handshake implements DeadlineOwner, WordsTaker {
   #socket: TLSSocket | null = null
   #settled = false
   #begun = false
+  /** The name that the client asks for, where it is read before OpenSSL does; ''. */
+  #name = ''
   /** An authority looks at a certificate of its own wish: however that ends is no client's failure. */
   #proving = false
 
@@ -123,8 +126,10 @@ export class Handshake implements DeadlineOwner, WordsTaker {
   /** Its slot is there. */
   begin(): void {
     this.#begun = true
-    if (this.#contexts.single && this.#tls.challenges.alpn === null) this.#shake('')
-    else this.#peek()
+    handshakePace.begin()
+    if (!this.#contexts.single || this.#tls.challenges.alpn !== null) this.#peek()
+    else if (handshakePace.calm) this.go()
+    else this.#await()
   }
 
   onDeadline(): void {
@@ -143,7 +148,21 @@ export class Handshake implements DeadlineOwner, WordsTaker {
   #settle(): void {
     this.#settled = true
     this.#deadline.release()
+    if (this.#begun) handshakePace.end(this)
     this.#tls.slots.give(this, this.#begun)
+  }
+
+  /** Waits for the client to say anything: the answer is the work, which is to come in its turn. */
+  #await(): void {
+    const raw = this.#raw
+    const onEnd = (): void => this.fail('closed')
+    raw.once('end', onEnd)
+    raw.once('readable', () => {
+      raw.off('end', onEnd)
+      if (raw.readableLength === 0) this.fail('closed')
+      else if (!this.#settled) handshakePace.enter(this)
+    })
+    raw.read(0)
   }
 
   /**
@@ -163,8 +182,11 @@ export class Handshake implements DeadlineOwner, WordsTaker {
       raw.off('end', onEnd)
       raw.pause()
       raw.unshift(pieces.length === 1 ? bytes : Buffer.concat(pieces))
-      if (!this.#contexts.single) this.#offer = reader.offer
-      if (!this.#prove(name, reader)) this.#shake(this.#contexts.single ? '' : name)
+      if (!this.#contexts.single) {
+        this.#offer = reader.offer
+        this.#name = name
+      }
+      if (!this.#prove(name, reader)) handshakePace.enter(this)
     }
     raw.on('data', onData)
     raw.once('end', onEnd)
@@ -187,15 +209,16 @@ export class Handshake implements DeadlineOwner, WordsTaker {
     return true
   }
 
-  #shake(name: string): void {
-    this.#served = this.#servedFor(name)
+  /** The work begins. */
+  go(): void {
+    this.#served = this.#servedFor(this.#name)
     if (this.#served === null) return this.#part(UNRECOGNIZED_NAME, 'name')
     const { context, stapling } = this.#served
     const socket = new TLSSocket(this.#raw, serverOptions(context, this.#tls.alpn, this.#contexts.client, stapling))
     this.#socket = socket
     socket.on('error', (error) => this.fail(codeOf(error).startsWith('ERR_SSL') ? 'protocol' : 'closed'))
     // What a server's socket says of a failed handshake.
-    socket.on('_tlsError', (error: unknown) => this.fail(codeOf(error) === NO_CERTIFICATE ? 'certificate' : 'protocol'))
+    socket.on('_tlsError', (error: unknown) => this.fail(failureOf(codeOf(error))))
     socket.on('end', () => this.fail('closed')) // a half-open client can't finish a handshake
     socket.on('close', () => this.fail('closed'))
     socket.once('secure', () => this.#secure(socket))
@@ -234,6 +257,12 @@ export class Handshake implements DeadlineOwner, WordsTaker {
     else this.#cell.handshake(socket.getProtocol() ?? '', socket.isSessionReused())
     this.#done(socket, client)
   }
+}
+
+/** Why OpenSSL gave it up: a code of the system is the client's connection that broke. */
+function failureOf(code: string): HandshakeFailure {
+  if (code === NO_CERTIFICATE) return 'certificate'
+  return code === 'ECONNRESET' || code === 'EPIPE' ? 'closed' : 'protocol'
 }
 
 /** What the client asked for. The types leave out that it is `false` without a name. */
