@@ -1,4 +1,5 @@
 /** Ports that are free, and waiting for a port to answer. */
+import { randomInt } from 'node:crypto'
 import { once } from 'node:events'
 import { connect, createServer } from 'node:net'
 import { createInterface } from 'node:readline'
@@ -7,17 +8,27 @@ import type { Started } from './processes.ts'
 
 const READY_MS = 15_000
 const POLL_MS = 20
+const BELOW = [12_000, 32_000] as const // what the kernel gives out by itself: nobody gets one meanwhile
 
 /** Ports of the loopback address that were free a moment ago, for programs that can't choose one themselves. */
 export async function freePorts(count: number): Promise<number[]> {
-  const servers = Array.from({ length: count }, () => createServer().listen(0, '127.0.0.1'))
-  await Promise.all(servers.map((server) => once(server, 'listening')))
-  const ports = servers.map((server) => {
-    const address = server.address()
-    return address !== null && typeof address === 'object' ? address.port : 0
+  const ports = new Set<number>()
+  while (ports.size < count) {
+    const port = randomInt(...BELOW)
+    if (!ports.has(port) && (await isFree(port))) ports.add(port)
+  }
+  return [...ports]
+}
+
+async function isFree(port: number): Promise<boolean> {
+  const server = createServer()
+  const bound = new Promise<boolean>((resolve) => {
+    server.once('error', () => resolve(false))
+    server.listen(port, '127.0.0.1', () => resolve(true))
   })
-  await Promise.all(servers.map((server) => once(server.close(), 'close')))
-  return ports
+  if (!(await bound)) return false
+  await once(server.close(), 'close')
+  return true
 }
 
 async function answers(port: number): Promise<boolean> {

@@ -4,26 +4,17 @@ import { X509Certificate } from 'node:crypto'
 import { once } from 'node:events'
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { createServer as createHttpServer } from 'node:http'
-import { type AddressInfo, createServer } from 'node:net'
+import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { connect as tlsConnect } from 'node:tls'
 import t from 'tap'
-import { startTcpBackend } from '../support/backend.ts'
+import { refusedPort, startTcpBackend } from '../support/backend.ts'
 import { type Balancer, startBalancer } from '../support/balancer.ts'
 import { eventually, within } from '../support/eventually.ts'
 import { Authority, noOpenssl } from '../tls/fixtures/openssl.ts'
 
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
-}
-
 t.test('OCSP stapling', { skip: noOpenssl }, async (t) => {
-  const port = await freePort()
+  const port = await refusedPort()
   const authority = new Authority(t.testdir({}))
   const mute = createHttpServer(() => {}) // a responder that takes the question and says nothing
   mute.listen(0, '127.0.0.1')

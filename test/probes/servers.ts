@@ -2,11 +2,12 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { chmodSync, existsSync, mkdtempSync, rmSync } from 'node:fs'
-import { connect, createServer } from 'node:net'
+import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import type { Test } from 'tap'
 import type { Address } from '../../lib/core/index.ts'
+import { refusedPort } from '../support/backend.ts'
 import { eventually } from '../support/eventually.ts'
 
 const PATHS = [
@@ -38,14 +39,8 @@ export function folderOf(t: Test): string {
   return dir
 }
 
-export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const address = server.address()
-  server.close()
-  await once(server, 'close')
-  return typeof address === 'object' && address !== null ? address.port : 0
-}
+/** For a server that takes its time to start: nobody is given it meanwhile. */
+export const freePort = refusedPort
 
 export const at = (port: number): Address => ({ host: '127.0.0.1', port })
 

@@ -10,6 +10,7 @@ import { configSchema } from '../../lib/config/schema.ts'
 import type { Address } from '../../lib/core/index.ts'
 import { createProbe, type Probe, ProbeFailure, type ProbeReason } from '../../lib/probes/index.ts'
 import { type DevelopmentCertificate, ensureDevelopmentCertificate } from '../../lib/tls/index.ts'
+import { refusedPort } from '../support/backend.ts'
 
 /** A health section with the schema's defaults. */
 export function healthOf(options: Record<string, unknown>): HealthConfig {
@@ -107,14 +108,7 @@ export async function startBackend(
 }
 
 /** An address where nothing listens. */
-export async function refusingAddress(): Promise<Address> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return { host: '127.0.0.1', port }
-}
+export const refusingAddress = async (): Promise<Address> => ({ host: '127.0.0.1', port: await refusedPort() })
 
 /** A certificate for localhost and 127.0.0.1, and the authority that signed it. */
 export const certificateIn = (dir: string): Promise<DevelopmentCertificate> => ensureDevelopmentCertificate(dir)
