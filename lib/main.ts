@@ -4,7 +4,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { type AdminServer, type Succession, startAdmin } from './admin/index.ts'
 import type { Loaded } from './config/index.ts'
 import { type BalancerError, createLogger, formatAddress, systemClock } from './core/index.ts'
-import { adopt, Manager, Reloads, Systemd } from './service/index.ts'
+import { adopt, type Cut, Manager, Reloads, Systemd } from './service/index.ts'
 import { Predecessor, type Successor, Upgrades } from './upgrade/index.ts'
 
 /** What listens where, once everything does. */
@@ -56,6 +56,7 @@ export async function runBalancer(options: RunOptions): Promise<number> {
       log.fatal(error.message)
       ending.give(EXIT.failed)
     },
+    onCut: (cut) => before?.cut(cut),
   })
   const ending = new Ending(manager, options)
   await manager.start()
@@ -74,14 +75,19 @@ export async function runBalancer(options: RunOptions): Promise<number> {
       void admin.close()
       ending.retire(successor)
     },
-    onWish: ({ type }) => {
-      if (type === 'reopen-logs') reopenLogs()
-      if (type === 'hurry') ending.hurry('a signal to the process after this one')
+    onWish: (wish) => {
+      if (wish.type === 'reopen-logs') reopenLogs()
+      if (wish.type === 'cut') cut(wish.cut)
+      if (wish.type === 'hurry') ending.hurry('a signal to the process after this one')
     },
   })
   const reopenLogs = (): void => {
     manager.threads?.broadcast({ type: 'reopen-logs' })
     before?.reopenLogs()
+  }
+  const cut = (what: Cut): void => {
+    before?.cut(what)
+    manager.cut(what).catch((error: unknown) => log.error({ err: error }, 'flows were not cut'))
   }
   const stop = (signal: NodeJS.Signals): void => {
     if (!upgrades.underWay) systemd?.stopping()

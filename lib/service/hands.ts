@@ -18,6 +18,20 @@ export interface World {
   readonly board: Board
   /** null: before the start, and then nothing is to be asked. */
   readonly threads: () => Threads | null
+  /** Told of each cut of flows: a process before this one may have some of them too. */
+  readonly onCut: (cut: Cut) => void
+}
+
+/** Flows are to be cut. `backend` null: all of the service. */
+export interface Cut {
+  readonly service: string
+  readonly backend: string | null
+  readonly spreadMs: number
+}
+
+async function cutFlows({ threads, onCut }: World, cut: Cut): Promise<void> {
+  onCut(cut)
+  await threads()?.ask({ type: 'cut', ...cut })
 }
 
 /** May clients be bound to its backends? */
@@ -124,7 +138,7 @@ export class ServiceHands implements Hands {
   }
 
   cut(spreadMs: number): Promise<void> {
-    return this.#ask({ type: 'cut', service: this.#service.name, backend: null, spreadMs })
+    return cutFlows(this.#world, { service: this.#service.name, backend: null, spreadMs })
   }
 
   async oldest(): Promise<number | null> {
@@ -259,9 +273,9 @@ export class BackendHands implements Hands {
     this.#tracker.tick() // without its flows it is in maintenance at once
   }
 
-  async cut(spreadMs: number): Promise<void> {
+  cut(spreadMs: number): Promise<void> {
     const { service, name: backend } = this.#tracker
-    await this.#world.threads()?.ask({ type: 'cut', service, backend, spreadMs })
+    return cutFlows(this.#world, { service, backend, spreadMs })
   }
 
   oldest(): Promise<number | null> {

@@ -11,6 +11,7 @@ import { Change } from './change.ts'
 import { type DepartureStatus, Departures } from './departures.ts'
 import { spreadOf } from './drain.ts'
 import { entriesOf } from './entries.ts'
+import type { Cut } from './hands.ts'
 import { boundOf, dealOut, type Inheritance } from './inheritance.ts'
 import { Leftovers } from './leftovers.ts'
 import { descriptorMeans, heapFor, MemoryUse, memoryMeans } from './means.ts'
@@ -40,6 +41,8 @@ export interface ManagerOptions {
   readonly clock: Clock
   readonly log: Logger
   readonly onHopeless: (error: BalancerError) => void
+  /** Operators have flows cut, here and in the process before, where that has some. */
+  readonly onCut: (cut: Cut) => void
 }
 
 export class Manager {
@@ -315,10 +318,10 @@ export class Manager {
   }
 
   #newOperator(): Operator {
-    const { config, clock, log } = this.#options
+    const { config, clock, log, onCut } = this.#options
     return new Operator({
       services: this.services,
-      world: { board: this.board, threads: () => this.#threads },
+      world: { board: this.board, threads: () => this.#threads, onCut },
       drainTimeoutMs: config.appliance.drain.timeout,
       clock,
       log,
@@ -373,6 +376,11 @@ export class Manager {
     let sum = this.departures.flows()
     for (const { view } of this.services.values()) sum += this.board.active('service', view.row)
     return sum
+  }
+
+  /** Cuts flows because an operator of the process that serves now wants it. */
+  async cut(cut: Cut): Promise<void> {
+    await this.#threads?.ask({ type: 'cut', ...cut })
   }
 
   /** Takes no new flows and resolves when the last has ended. Politely: another process is there for who comes anew. */

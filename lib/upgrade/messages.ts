@@ -1,5 +1,5 @@
 /** What two processes say to each other when one comes in the other's place. */
-import type { Bequest, Inheritance } from '../service/index.ts'
+import type { Bequest, Cut, Inheritance } from '../service/index.ts'
 
 /** Both must have the same: raised with each change of what is said here, or of what goes over. */
 export const PROTOCOL = 1
@@ -25,4 +25,6 @@ export type FromSuccessor =
   | { readonly type: 'failed'; readonly why: string }
   /** The operator wants an end of it: cut what you still have. */
   | { readonly type: 'hurry' }
+  /** An operator stops a service or a backend: cut what you still have of it. */
+  | { readonly type: 'cut'; readonly cut: Cut }
   | { readonly type: 'reopen-logs' }

@@ -1,6 +1,6 @@
 /** The process in whose place this one was started: hands over what it has, and goes on when we can't. */
 import { BalancerError } from '../core/index.ts'
-import type { Inheritance } from '../service/index.ts'
+import type { Cut, Inheritance } from '../service/index.ts'
 import { ENV_NAME, type FromSuccessor, PROTOCOL, type ToSuccessor } from './messages.ts'
 
 /** What it still has; it ends with the last of it. */
@@ -70,6 +70,10 @@ export class Predecessor {
 
   hurry(): void {
     this.#say({ type: 'hurry' })
+  }
+
+  cut(cut: Cut): void {
+    this.#say({ type: 'cut', cut })
   }
 
   reopenLogs(): void {

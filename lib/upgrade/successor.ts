@@ -66,6 +66,7 @@ export class Successor {
     this.#serves = true
     this.#child.unref()
     this.#child.channel?.unref()
+    for (const message of this.#said.splice(0)) this.#onWish(message)
   }
 
   /** Ends it, and resolves when it has. */

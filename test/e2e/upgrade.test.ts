@@ -14,7 +14,7 @@ import { startTcpBackend } from '../support/backend.ts'
 import { type Balancer, startBalancer } from '../support/balancer.ts'
 import { eventually, within } from '../support/eventually.ts'
 import { pause } from '../support/pause.ts'
-import { connect, roundTrip } from '../support/raw.ts'
+import { connect, type RawClient, roundTrip } from '../support/raw.ts'
 import {
   answers,
   answersAt,
@@ -153,6 +153,39 @@ t.test('three upgrades under load: no request fails, WebSockets and TCP streams 
   for (const pid of pids) await ended(pid)
   await eventually('nothing is left there', async () => (await statusOf(balancer)).predecessor === null)
   t.equal(end(last ?? 0, 0), true)
+})
+
+t.test('a stop ends what the process before still has of it, and leaves the rest of that alone', async (t) => {
+  const two = [
+    { name: 'echo', address: estate.echo.address },
+    { name: 'other', address: estate.other.address, weight: 0 },
+  ]
+  const balancer = await start(t, { raw: estate.raw(), kept: estate.raw(), part: estate.raw({ backends: two }) })
+  const first = balancer.pid
+  const streamsOf = async (): Promise<Record<'raw' | 'kept' | 'part', RawClient>> => ({
+    raw: await flow(balancer.port('raw')),
+    kept: await flow(balancer.port('kept')),
+    part: await flow(balancer.port('part')),
+  })
+  const oldest = await streamsOf()
+  t.match(await upgrade(t, balancer), { result: 'done' })
+  const older = await streamsOf()
+  t.match(await upgrade(t, balancer), { result: 'done' })
+  const own = await streamsOf()
+  const all = [oldest, older, own]
+  const stop = async (target: string): Promise<void> => {
+    const answer = await balancer.get(`/api/v1${target}/stop`, { method: 'POST' })
+    t.equal(answer.status, 200, target)
+  }
+  await stop('/services/raw')
+  for (const { raw } of all) await raw.untilClosed(20_000)
+  await stop('/services/part/backends/echo')
+  for (const { part } of all) await part.untilClosed(20_000)
+  for (const { kept } of all) await echoed(kept)
+  await stop('')
+  for (const { kept } of all) await kept.untilClosed(20_000)
+  await ended(first, 20_000)
+  await eventually('nothing is left there', async () => (await statusOf(balancer)).predecessor === null)
 })
 
 t.test('what operators did, health, bindings, cookies and weights go along, without a state file too', async (t) => {
