@@ -1,5 +1,6 @@
 /** What the API tells of the appliance. */
 import { BUCKETS, type Overload } from '../board/index.ts'
+import { migrationNote, movesQueued } from '../core/index.ts'
 import type { DepartureStatus, Manager, ReloadOutcome, Reloads, ThreadStatus } from '../service/index.ts'
 import { iso } from './iso.ts'
 import { type OperationsView, operationsView } from './operations-view.ts'
@@ -43,6 +44,8 @@ export interface StatusView {
   readonly bounds: readonly number[]
   readonly threads: readonly (Omit<ThreadStatus, 'startedAt'> & { readonly startedAt: string })[]
   readonly services: readonly ServiceSummary[]
+  /** What there is to know of the machine. Empty: nothing. */
+  readonly notes: readonly string[]
   /** What an operator should look at. Empty: nothing. */
   readonly problems: readonly Problem[]
 }
@@ -73,8 +76,14 @@ export function statusView({ manager, reloads, succession, file, version }: Stat
     bounds: BUCKETS,
     threads: (manager.threads?.status() ?? []).map((row) => ({ ...row, startedAt: iso(row.startedAt) })),
     services: services.map((service) => serviceSummary(service, manager)),
+    notes: notesOf(manager),
     problems: problemsOf({ manager, reloads, succession }, now),
   }
+}
+
+function notesOf({ board }: Manager): string[] {
+  const note = board.threads > 1 ? migrationNote(movesQueued()) : null
+  return note === null ? [] : [note]
 }
 
 function configView({ inForce, last }: Reloads): StatusView['config'] {

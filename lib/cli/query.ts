@@ -14,6 +14,7 @@ import {
   servicesTable,
   standingLines,
 } from './states.ts'
+import { harmless } from './table.ts'
 import { explained, targetOf } from './target.ts'
 import { watch } from './watch.ts'
 
@@ -81,7 +82,7 @@ function looker(place: AdminPlace, target: string | undefined, json: boolean): (
 
 /** The appliance, the services that operators keep from flows, and every backend. */
 async function everything(place: AdminPlace): Promise<Screen> {
-  const { operated, overload, problems, departing, predecessor } = await ask<StatusView>(place, '/api/v1/status')
+  const { operated, overload, problems, departing, predecessor, notes } = await ask<StatusView>(place, '/api/v1/status')
   const views = await ask<ServiceView[]>(place, '/api/v1/services')
   return (width, paint) => [
     ...overloadLine(overload, paint),
@@ -91,5 +92,6 @@ async function everything(place: AdminPlace): Promise<Screen> {
     '',
     ...servicesTable(views, width, paint),
     ...departingLines(departing, paint),
+    ...(notes ?? []).map((note) => paint('dim', `note: ${harmless(note)}`)),
   ]
 }

@@ -26,6 +26,7 @@ export {
 } from './logger.ts'
 export { nearest } from './nearest.ts'
 export { createServer, request, STATUS_CODES } from './node-http.ts'
+export { migrationInUpgrade, migrationNote, movesQueued } from './queue-migration.ts'
 export {
   connectTcp,
   type Name,

@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import type { AdminServer, UpgradeOutcome, UpgradeWish } from '../admin/index.ts'
-import { BalancerError, type Clock, type Logger, messageOf } from '../core/index.ts'
+import { BalancerError, type Clock, type Logger, messageOf, migrationInUpgrade, movesQueued } from '../core/index.ts'
 import { bequeath, bequest, type Manager } from '../service/index.ts'
 import { type FromSuccessor, PROTOCOL } from './messages.ts'
 import { type Program, programOf } from './program.ts'
@@ -169,7 +169,7 @@ export class Upgrades {
     const flows = manager.activeConnections()
     const { timeout } = manager.config.appliance.drain
     const taken = `process ${pid}, version ${version}, serves; it took over ${count} listening sockets with what waits in their queues`
-    return `${taken}. Process ${process.pid} goes on with ${flows} connections, at most ${timeout / 1000} s`
+    return `${taken} (${migrationInUpgrade(movesQueued())}). Process ${process.pid} goes on with ${flows} connections, at most ${timeout / 1000} s`
   }
 }
 

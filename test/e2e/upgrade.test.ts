@@ -8,6 +8,7 @@ import { connect as tlsConnect } from 'node:tls'
 import t, { type Test } from 'tap'
 import { WebSocket, WebSocketServer } from 'ws'
 import type { StatusView } from '../../lib/admin/index.ts'
+import { migrationNote, movesQueued } from '../../lib/core/index.ts'
 import { askRaw } from '../admin/support.ts'
 import { folder, run } from '../cli/support.ts'
 import { startTcpBackend } from '../support/backend.ts'
@@ -147,6 +148,11 @@ t.test('three upgrades under load: no request fails, WebSockets and TCP streams 
   t.ok((predecessor?.flows ?? 0) > 0)
   const shown = await run(t, ['query', '--admin', balancer.admin])
   t.match(shown.stdout, new RegExp(`process ${pids.at(-1)}, in whose place this one is, has \\d+ connections left`))
+  t.equal(
+    shown.stdout.includes('\nnote: '),
+    migrationNote(movesQueued()) !== null,
+    'and what the kernel does with queues',
+  )
   for (const stream of streams) stream.end()
   for (const socket of open) socket.close()
   agent.destroy()
@@ -168,7 +174,8 @@ t.test('a stop ends what the process before still has of it, and leaves the rest
     part: await flow(balancer.port('part')),
   })
   const oldest = await streamsOf()
-  t.match(await upgrade(t, balancer), { result: 'done' })
+  const { sentence } = await upgrade(t, balancer)
+  t.match(sentence, /tcp_migrate_req.*, which does not matter here: the sockets are the same\)/)
   const older = await streamsOf()
   t.match(await upgrade(t, balancer), { result: 'done' })
   const own = await streamsOf()
