@@ -9,6 +9,8 @@ const tickOf = (at: number): number => Math.floor(at / TICK_MS) + 2
 /** Who is told. One owner may have several deadlines. */
 export interface DeadlineOwner {
   onDeadline(deadline: Deadline): void
+  /** `onDeadline` threw: tells of it (`fault`) and ends its flow, and nothing else. */
+  onThrown(error: unknown): void
 }
 
 /** A moment that an owner waits for. Never early, at most two ticks late. */
@@ -105,9 +107,18 @@ export class DeadlineWheel {
         if (tickOf(deadline.at) > this.#tick) this.place(deadline)
         else {
           deadline.at = 0
-          deadline.owner.onDeadline(deadline)
+          this.#tell(deadline)
         }
       }
+    }
+  }
+
+  #tell(deadline: Deadline): void {
+    const { owner } = deadline
+    try {
+      owner.onDeadline(deadline)
+    } catch (error) {
+      owner.onThrown(error)
     }
   }
 }

@@ -1,6 +1,15 @@
 /** Connects to a backend within a time, once. */
 import { connect } from 'node:net'
-import { codeOf, Deadline, type DeadlineOwner, type DeadlineWheel, nowMs } from '../core/index.ts'
+import {
+  codeOf,
+  Deadline,
+  type DeadlineOwner,
+  type DeadlineWheel,
+  FAULT,
+  fault,
+  formatAddress,
+  nowMs,
+} from '../core/index.ts'
 import type { Backend, Security } from '../pool/index.ts'
 import { connectHandle, handleWires } from './handle-wire.ts'
 import { SocketWire } from './socket-wire.ts'
@@ -45,6 +54,11 @@ export class Dial implements DeadlineOwner {
   onDeadline(): void {
     this.#cancel()
     this.#settle(null, 'ETIMEDOUT')
+  }
+  onThrown(error: unknown): void {
+    fault(error, formatAddress(this.#backend.host, this.#backend.port))
+    this.#cancel()
+    this.#settle(null, FAULT)
   }
 
   /** Gives up without a word. */

@@ -2,7 +2,7 @@
 import type { Socket } from 'node:net'
 import { TLSSocket } from 'node:tls'
 import type { HandshakeFailure, ServiceCell } from '../board/index.ts'
-import { codeOf, Deadline, type DeadlineOwner, type DeadlineWheel } from '../core/index.ts'
+import { codeOf, Deadline, type DeadlineOwner, type DeadlineWheel, fault, formatAddress } from '../core/index.ts'
 import {
   ACME_TLS,
   type Challenges,
@@ -134,6 +134,10 @@ export class Handshake implements DeadlineOwner, WordsTaker, Paced {
 
   onDeadline(): void {
     this.fail('timeout')
+  }
+  onThrown(error: unknown): void {
+    fault(error, formatAddress(this.#raw.remoteAddress ?? '', this.#raw.remotePort ?? 0))
+    this.fail(null)
   }
 
   fail(reason: HandshakeFailure | null): void {

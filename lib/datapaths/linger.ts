@@ -1,5 +1,6 @@
 /** Reads on for a while after our last answer, so that no reset destroys it on its way. */
 import { Deadline, type DeadlineOwner, type DeadlineWheel } from '../core/index.ts'
+import { breakWire } from './break-wire.ts'
 import type { Wire, WireSink } from './wire.ts'
 
 const LINGER_MS = 2000
@@ -54,5 +55,8 @@ export class Linger implements WireSink, DeadlineOwner {
 
   onDeadline(): void {
     this.end()
+  }
+  onThrown(error: unknown): void {
+    breakWire(this.#wire, error)
   }
 }

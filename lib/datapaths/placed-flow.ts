@@ -168,6 +168,7 @@ export abstract class PlacedFlow implements Flow, FlowRecord {
         this.#waiting = null
         this.#unplaced(QUEUE_TIMEOUT)
       },
+      (error) => this.broke(error),
     )
     const turn = this.#waiting
     if (!turn.join()) this.#unplaced(QUEUE_FULL)
@@ -205,11 +206,16 @@ export abstract class PlacedFlow implements Flow, FlowRecord {
         this.#onDialEnd(backend, wire, code)
       } catch (error) {
         if (this.over) throw error
-        fault(error, formatAddress(this.clientAddress, this.clientPort))
-        this.onFault()
+        this.broke(error)
         wire?.destroy()
       }
     })
+  }
+
+  /** An error that nobody expected: tells of it, and ends the flow. */
+  broke(error: unknown): void {
+    fault(error, formatAddress(this.clientAddress, this.clientPort))
+    this.onFault()
   }
 
   #onDialEnd(backend: Backend, wire: Wire | null, code: string): void {
@@ -313,12 +319,20 @@ class Turn implements Waiter, DeadlineOwner {
   readonly onRoom: () => boolean
   readonly #pool: Pool
   readonly #late: () => void
+  readonly #lost: (error: unknown) => void
   readonly #deadline: Deadline
 
-  constructor(pool: Pool, wheel: ServiceContext['wheel'], onRoom: () => boolean, late: () => void) {
+  constructor(
+    pool: Pool,
+    wheel: ServiceContext['wheel'],
+    onRoom: () => boolean,
+    late: () => void,
+    lost: (error: unknown) => void,
+  ) {
     this.#pool = pool
     this.onRoom = onRoom
     this.#late = late
+    this.#lost = lost
     this.#deadline = new Deadline(wheel, this)
   }
 
@@ -338,5 +352,9 @@ class Turn implements Waiter, DeadlineOwner {
   onDeadline(): void {
     this.leave()
     this.#late()
+  }
+  onThrown(error: unknown): void {
+    this.leave()
+    this.#lost(error)
   }
 }

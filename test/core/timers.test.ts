@@ -24,6 +24,9 @@ class Bench {
         this.told.push({ name, at: this.time })
         then(deadline)
       },
+      onThrown: (error) => {
+        throw error
+      },
     }
     return new Deadline(this.wheel, owner)
   }
@@ -286,13 +289,38 @@ t.test('deadlines that move at random are all told on time, once each', (t) => {
   t.end()
 })
 
+t.test('an owner that throws is told so, and the others are told as if it had not', (t) => {
+  let now = 0
+  const wheel = new DeadlineWheel(() => now)
+  t.teardown(() => wheel.close())
+  const told: string[] = []
+  const owner = (name: string, throws: boolean): DeadlineOwner => ({
+    onDeadline: () => {
+      told.push(name)
+      if (throws) throw new Error(`of ${name}`)
+    },
+    onThrown: (error) => told.push(`${error}`),
+  })
+  const broken = new Deadline(wheel, owner('b', true))
+  for (const deadline of [new Deadline(wheel, owner('a', false)), broken, new Deadline(wheel, owner('c', false))])
+    deadline.set(100)
+  now = 1000
+  wheel.turn()
+  t.strictSame(told, ['c', 'b', 'Error: of b', 'a'])
+  broken.set(100)
+  now = 2000
+  wheel.turn()
+  t.strictSame(told.slice(4), ['b', 'Error: of b'], 'it may be set again')
+  t.end()
+})
+
 t.test('the wheel turns by itself, and does not keep the process alive', async (t) => {
   const wheel = new DeadlineWheel()
   t.teardown(() => wheel.close())
   const begun = performance.now()
   const { promise, resolve } = Promise.withResolvers<number>()
   const alive = setTimeout(() => resolve(Number.POSITIVE_INFINITY), 5000) // the wheel's own timer would not
-  new Deadline(wheel, { onDeadline: () => resolve(performance.now()) }).set(200)
+  new Deadline(wheel, { onDeadline: () => resolve(performance.now()), onThrown() {} }).set(200)
   const at = await promise
   clearTimeout(alive)
   t.ok(at - begun >= 200, `told after ${at - begun} ms`)

@@ -1,7 +1,7 @@
 /** Faults within the process: threads that hang, fill their memory or throw are replaced, and cost nobody else anything. */
 import t, { type Test } from 'tap'
 import { run } from '../cli/support.ts'
-import { startBackend } from '../support/backend.ts'
+import { startBackend, startTcpBackend } from '../support/backend.ts'
 import { type Balancer, startBalancer } from '../support/balancer.ts'
 import { get } from '../support/engine.ts'
 import { eventually } from '../support/eventually.ts'
@@ -9,6 +9,7 @@ import { type Faults, faultsOf } from '../support/faults.ts'
 import { pause } from '../support/pause.ts'
 import { connect, type RawClient } from '../support/raw.ts'
 import { parseExposition, sampleOf } from '../telemetry/exposition-format.ts'
+import { echoed, flow } from './fixtures/reloads.ts'
 import { activeOf, backendOf, logOf } from './fixtures/support.ts'
 
 const CLIENTS = 24 // that all land on one of two threads: once in 10^7 runs
@@ -237,3 +238,50 @@ t.test('a thread that hangs in a system call is told of, and the process ends al
   t.strictSame(await balancer.stop('SIGTERM', 20_000), { code: null, signal: 'SIGKILL' })
   t.equal(logged(balancer, /^a data thread hangs in native code: the process is killed$/).length, 1)
 })
+
+t.test(
+  'an error in a timer ends the flow that it is of, with the other flows of its thread left as they are',
+  async (t) => {
+    const backend = await startBackend(t)
+    const echo = await startTcpBackend(t)
+    const faults = faultsOf(t)
+    const listen = ['127.0.0.1:0']
+    const health = { type: 'none' }
+    const web = { protocol: 'http', listen, health, backends: [{ name: 'b1', address: backend.address }] }
+    const raw = { protocol: 'tcp', listen, health, backends: [{ name: 'b1', address: echo.address }] }
+    const virtualServices = {
+      main: { ...web, timeouts: { keepAlive: '500ms' } },
+      patient: web,
+      raw: { ...raw, timeouts: { idle: '500ms' } },
+      quiet: raw,
+    }
+    const balancer = await startBalancer(t, { appliance: { threads: 1 }, virtualServices }, { env: faults.env })
+    faults.plant(0, 'timers')
+    const patient = await connect(balancer.port('patient'))
+    const quiet = await flow(balancer.port('quiet'))
+    t.ok(await served(patient))
+    const faultsSeen = (): number => logged(balancer, /^an unexpected error ended a flow: a planted fault$/).length
+    await eventually('the fault is there, and a flow meets it', async () => {
+      const stream = await flow(balancer.port('raw'))
+      await stream.untilClosed(20_000)
+      return faultsSeen() > 0
+    })
+    const before = faultsSeen()
+    const client = await connect(balancer.port('main'))
+    t.ok(await served(client))
+    await client.untilClosed(20_000)
+    await eventually('it is told', () => faultsSeen() > before)
+    const told = { thread: '0', ended: 'flow' }
+    await eventually('each is counted', async () => {
+      return (await metric(balancer, 'evenkeel_uncaught_errors_total', told)) === faultsSeen()
+    })
+    t.ok(await served(patient), 'a connection of the same thread')
+    await echoed(quiet)
+    await eventually('what they held is given back', async () => {
+      const active = [await activeOf(balancer, 'main'), await activeOf(balancer, 'raw')]
+      return active.every((n) => n === 0) && (await backendOf(balancer, 'raw', 'b1')).active === 0
+    })
+    t.strictSame(logged(balancer, /died/), [])
+    for (const each of [patient, quiet]) each.destroy()
+  },
+)

@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url'
 import { isMainThread, workerData } from 'node:worker_threads'
 import { BackendConnection } from '../../lib/datapaths/http/backend-connection.ts'
 import { H1Session } from '../../lib/datapaths/http/h1.ts'
+import { Relay } from '../../lib/datapaths/tcp/relay.ts'
 
 export type Fault =
   /** The event loop stands still for good, in a loop, or for 5 s. */
@@ -20,6 +21,8 @@ export type Fault =
   | 'reject'
   /** Whoever sends or is answered `planted-fault` meets an error. */
   | 'flows'
+  /** The deadlines of client connections and of relays meet one. */
+  | 'timers'
   /** Writes down the environment and what it was started with. */
   | 'tell'
 
@@ -51,6 +54,12 @@ function throwOn(session: { onBytes(bytes: Buffer, length: number): void }): voi
   }
 }
 
+function throwLate(owner: { onDeadline(): void }): void {
+  owner.onDeadline = () => {
+    throw new TypeError('a planted fault')
+  }
+}
+
 function happen(fault: string): void {
   const kept: object[] = []
   if (fault === 'spin') spin()
@@ -63,6 +72,7 @@ function happen(fault: string): void {
   else if (fault === 'throw') throw new TypeError('a planted fault')
   else if (fault === 'reject') void Promise.reject(new TypeError('a planted fault'))
   else if (fault === 'flows') for (const each of [H1Session.prototype, BackendConnection.prototype]) throwOn(each)
+  else if (fault === 'timers') for (const each of [H1Session.prototype, Relay.prototype]) throwLate(each)
   else if (fault === 'tell') writeFileSync(`${file}.told`, JSON.stringify({ env: process.env, workerData }))
 }
 

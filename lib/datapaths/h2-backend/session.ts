@@ -1,5 +1,6 @@
 /** One connection to a backend that speaks HTTP/2: its streams, its windows, and its end. */
 import { Deadline, type DeadlineOwner, type DeadlineWheel } from '../../core/index.ts'
+import { breakWire } from '../break-wire.ts'
 import { FLOW_CONTROL_ERROR, NO_ERROR } from '../h2/errors.ts'
 import { FrameBudget } from '../h2/frame-budget.ts'
 import type { Receiver } from '../h2/inbound.ts'
@@ -260,6 +261,9 @@ export class BackendSession implements Receiver, WireSink, DeadlineOwner {
     if (this.#active > 0) return
     this.#leave('')
     this.#farewell()
+  }
+  onThrown(error: unknown): void {
+    breakWire(this.wire, error)
   }
 
   #abandon(problem: string): void {

@@ -1,5 +1,6 @@
 /** One stream to a backend: to its exchange a connection to a backend with HTTP/1.1, to its session a sender of frames. */
 import { Deadline, type DeadlineOwner } from '../../core/index.ts'
+import { breakWire } from '../break-wire.ts'
 import { Carried } from '../h2/carried.ts'
 import { CANCEL, PROTOCOL_ERROR, REFUSED_STREAM } from '../h2/errors.ts'
 import { fieldBlock, joined } from '../h2/field-block.ts'
@@ -215,6 +216,9 @@ export class BackendStream extends Carried implements Wire, Incoming, SenderOwne
 
   onDeadline(): void {
     this.abort(CANCEL)
+  }
+  onThrown(error: unknown): void {
+    breakWire(this, error)
   }
 
   // What an exchange, or a tunnel, does with its connection.

@@ -1,5 +1,6 @@
 /** Waits for the first bytes of a client that may speak HTTP/2 with prior knowledge, or HTTP/1.1 (RFC 9113 §3.3). */
 import { Deadline, type DeadlineOwner, type DeadlineWheel } from '../../core/index.ts'
+import { breakWire } from '../break-wire.ts'
 import { idleSink, type Wire, type WireSink } from '../wire.ts'
 
 const PREFACE = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n')
@@ -46,6 +47,9 @@ export class FirstBytes implements WireSink, DeadlineOwner {
   }
   onDeadline(): void {
     this.end()
+  }
+  onThrown(error: unknown): void {
+    breakWire(this.#wire, error)
   }
 
   /** Nobody waits any longer. */

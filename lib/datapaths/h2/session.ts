@@ -1,6 +1,7 @@
 /** One client connection that speaks HTTP/2: its streams, its windows, and its end. */
 import { Deadline, type DeadlineOwner } from '../../core/index.ts'
 import type { Backend } from '../../pool/index.ts'
+import { breakWire } from '../break-wire.ts'
 import type { Session } from '../contract.ts'
 import { ConnectionCache } from '../http/backend-connection.ts'
 import type { HttpContext } from '../http/context.ts'
@@ -309,6 +310,9 @@ export class H2Session implements Session, Receiver, WireSink, DeadlineOwner {
     if (!this.#inbound.settled) return this.#destroy()
     this.#goaway(NO_ERROR, '')
     this.#close()
+  }
+  onThrown(error: unknown): void {
+    breakWire(this.wire, error)
   }
 
   drain(graceMs: number): void {

@@ -2,7 +2,7 @@
  * One HTTP/2 stream: to its exchange it is a client connection that speaks HTTP/1.1, to its connection a sender of frames.
  * RFC 9113 §5.1 with §5.2: which side has ended, and what either may still send.
  */
-import { Deadline, type DeadlineOwner } from '../../core/index.ts'
+import { Deadline, type DeadlineOwner, fault, formatAddress } from '../../core/index.ts'
 import type { Backend } from '../../pool/index.ts'
 import type { ConnectionCache } from '../http/backend-connection.ts'
 import { Exchange } from '../http/exchange.ts'
@@ -251,6 +251,10 @@ export class H2Stream extends Carried implements Wire, Incoming, Requester, Dead
     const exchange = this.#exchange
     if (exchange !== null) return exchange.timeout()
     this.abort(this.answer.ended ? NO_ERROR : CANCEL) // RFC 9113 §8.1
+  }
+  onThrown(error: unknown): void {
+    fault(error, formatAddress(this.remoteAddress, this.remotePort))
+    this.onFault()
   }
 
   since(backendName: string | null): number {

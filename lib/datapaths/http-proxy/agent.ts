@@ -1,7 +1,7 @@
 /** The connections to one backend: a keep-alive agent of node:http over connections that were dialled before. */
 import { Agent, type ClientRequest, type ClientRequestArgs } from 'node:http'
 import { Duplex } from 'node:stream'
-import { Deadline, type DeadlineOwner, type DeadlineWheel } from '../../core/index.ts'
+import { Deadline, type DeadlineOwner, type DeadlineWheel, fault } from '../../core/index.ts'
 import type { Wire } from '../wire.ts'
 import { type StreamOwner, WireStream } from './wire-stream.ts'
 
@@ -71,6 +71,10 @@ export class BackendStream extends WireStream implements DeadlineOwner {
   }
 
   onDeadline(): void {
+    this.destroy()
+  }
+  onThrown(error: unknown): void {
+    fault(error, 'a connection to a backend')
     this.destroy()
   }
 

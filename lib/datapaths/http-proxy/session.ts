@@ -2,6 +2,7 @@
 import type { IncomingMessage } from 'node:http'
 import { codeOf, Deadline, type DeadlineOwner } from '../../core/index.ts'
 import type { Backend } from '../../pool/index.ts'
+import { breakWire } from '../break-wire.ts'
 import type { Session } from '../contract.ts'
 import { reply } from '../http/replies.ts'
 import { newId } from '../ids.ts'
@@ -357,6 +358,9 @@ export class ProxySession implements Session, StreamOwner, DeadlineOwner, Reques
     }
     if (this.#inHead) this.#refuse(refusal(408, 'the head did not come in time'), null)
     else this.#close()
+  }
+  onThrown(error: unknown): void {
+    breakWire(this.wire, error)
   }
 
   /** Our last answer is on its way: says `text` and that nothing follows, and reads on for a while. */

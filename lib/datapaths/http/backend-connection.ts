@@ -1,6 +1,7 @@
 /** A connection to an HTTP backend: parses its answers, and waits idle for reuse between two requests. */
 import { Deadline, type DeadlineOwner, type DeadlineWheel, FAULT } from '../../core/index.ts'
 import type { Backend } from '../../pool/index.ts'
+import { breakWire } from '../break-wire.ts'
 import type { Wire, WireSink } from '../wire.ts'
 import { ID } from './fields.ts'
 import { Framing } from './framing.ts'
@@ -110,6 +111,9 @@ export class BackendConnection implements WireSink, DeadlineOwner {
   onDeadline(): void {
     this.#cache.remove(this)
     this.close()
+  }
+  onThrown(error: unknown): void {
+    breakWire(this.wire, error)
   }
 
   onBytes(bytes: Buffer, length: number): void {

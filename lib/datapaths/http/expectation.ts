@@ -6,6 +6,8 @@ const WAIT_MS = 800 // for the backend's 100; with the two ticks that a deadline
 /** Who writes our own 100. */
 export interface Teller {
   onContinueDue(): void
+  /** It met an error that nobody expected. */
+  broke(error: unknown): void
 }
 
 export class Expectation implements DeadlineOwner {
@@ -45,6 +47,9 @@ export class Expectation implements DeadlineOwner {
 
   onDeadline(): void {
     if (this.tell()) this.#teller.onContinueDue()
+  }
+  onThrown(error: unknown): void {
+    this.#teller.broke(error)
   }
 
   release(): void {

@@ -2,6 +2,7 @@
 import type { Reason } from '../../board/index.ts'
 import { Deadline, type DeadlineOwner, FAULT } from '../../core/index.ts'
 import type { Backend } from '../../pool/index.ts'
+import { breakWire } from '../break-wire.ts'
 import type { Session } from '../contract.ts'
 import { newId } from '../ids.ts'
 import { Relay } from '../tcp/relay.ts'
@@ -343,6 +344,9 @@ export class H1Session implements Session, WireSink, DeadlineOwner, Requester {
     this.#head.error = 408
     this.#head.problem = 'the head did not come in time'
     this.#refuse(this.#head, this.#stash?.bytes ?? NOTHING, 0)
+  }
+  onThrown(error: unknown): void {
+    breakWire(this.wire, error)
   }
 
   /** Our last answer is on its way: says so, and reads on for a while so that no reset destroys it. */

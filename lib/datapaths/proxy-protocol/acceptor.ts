@@ -1,7 +1,7 @@
 /** Reads the PROXY header of connections from listed sources, before anything else is done with them. */
 import type { Socket } from 'node:net'
 import type { ServiceCell } from '../../board/index.ts'
-import { AddressSet, type DeadlineWheel, type Logger } from '../../core/index.ts'
+import { AddressSet, type DeadlineWheel, fault, formatAddress, type Logger } from '../../core/index.ts'
 import type { AccessLog } from '../../telemetry/index.ts'
 import { newId } from '../ids.ts'
 import type { Wire } from '../wire.ts'
@@ -104,6 +104,11 @@ export class ProxyAcceptor {
       onRefused: (problem) => {
         this.#waits.delete(wait)
         if (problem !== '') this.#report(wait, address, port, problem)
+        close()
+      },
+      onBroken: (error) => {
+        fault(error, formatAddress(address, port))
+        this.#waits.delete(wait)
         close()
       },
     })

@@ -9,6 +9,8 @@ export interface HeaderTaker {
   onHeader(header: ProxyHeader, early: Buffer): void
   /** There will be no header: `problem` says why, '' when the peer left without a byte, as probes of ports do. */
   onRefused(problem: string): void
+  /** An error that nobody expected. */
+  onBroken(error: unknown): void
 }
 
 export class HeaderWait implements DeadlineOwner {
@@ -56,6 +58,10 @@ export class HeaderWait implements DeadlineOwner {
 
   onDeadline(): void {
     this.#refuse('the header did not come in time')
+  }
+  onThrown(error: unknown): void {
+    this.#end()
+    this.#taker.onBroken(error)
   }
 
   /** Ends the wait without a word. */

@@ -1,5 +1,6 @@
 /** Waits for what a backend says first, which a client that came by STARTTLS has been told already. */
 import { Deadline, type DeadlineOwner, type DeadlineWheel } from '../../core/index.ts'
+import { breakWire } from '../break-wire.ts'
 import { idleSink, type Wire, type WireSink } from '../wire.ts'
 import type { Ask } from './contract.ts'
 
@@ -52,6 +53,9 @@ export class Hearing implements WireSink, DeadlineOwner {
   }
   onDeadline(): void {
     this.#fail(true)
+  }
+  onThrown(error: unknown): void {
+    breakWire(this.#wire, error)
   }
 
   /** Gives up without a word. */

@@ -1,5 +1,6 @@
 /** Reads a client's first bytes until enough of them are there, for so long and no longer. */
 import { Deadline, type DeadlineOwner, type DeadlineWheel } from '../../core/index.ts'
+import { breakWire } from '../break-wire.ts'
 import type { Wire, WireSink } from '../wire.ts'
 
 const MAX_BYTES = 32 * 1024 // twice what any of the readers looks at
@@ -50,6 +51,9 @@ export class Opening implements WireSink, DeadlineOwner {
 
   onDeadline(): void {
     this.#opened(true)
+  }
+  onThrown(error: unknown): void {
+    breakWire(this.#wire, error)
   }
 
   /** Ends it without a word. */

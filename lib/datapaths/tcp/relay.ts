@@ -1,6 +1,7 @@
 /** Joins two wires: bytes both ways with backpressure, half-close and an idle limit. */
 import type { StreamWatch } from '../../affinity/index.ts'
 import { Deadline, type DeadlineOwner, type DeadlineWheel, FAULT } from '../../core/index.ts'
+import { breakWire } from '../break-wire.ts'
 import type { Wire, WireSink } from '../wire.ts'
 
 /** How a relay ended. `by` is who ended it; `` for both sides' normal end. */
@@ -130,6 +131,9 @@ export class Relay implements DeadlineOwner {
 
   onDeadline(): void {
     this.end('us', 'client-timeout')
+  }
+  onThrown(error: unknown): void {
+    breakWire(this.#client.wire, error)
   }
 
   cut(): void {
