@@ -140,8 +140,8 @@ async function main(args: string[]): Promise<number> {
         process.stdout.write(`${at} ${kind} ${target} ${lasts}\n`)
       return 0
     }
-    if (mutations) return renderMutations(await mutate(seed, print))
     for (const name of ['SIGINT', 'SIGTERM'] as const) process.on(name, () => interrupt.abort())
+    if (mutations) return renderMutations(await mutate(seed, print, interrupt.signal))
     const mixes = scene.calibrated === true ? await calibrated({ ...campaign, seed }, interrupt.signal) : campaign.mixes
     const report = await run({ ...campaign, mixes, seed, seconds, note: print, keep: true }, interrupt.signal)
     if (json !== undefined) writeFileSync(json, `${JSON.stringify(report, null, 2)}\n`)

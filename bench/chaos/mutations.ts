@@ -39,7 +39,7 @@ export interface Mutations {
   readonly violations: readonly string[]
 }
 
-export async function mutate(seed: number, note: (line: string) => void): Promise<Mutations> {
+export async function mutate(seed: number, note: (line: string) => void, signal: AbortSignal): Promise<Mutations> {
   const folder = mkdtempSync(join(tmpdir(), 'evenkeel-mutations-'))
   const hands: Hand[] = []
   try {
@@ -49,7 +49,7 @@ export async function mutate(seed: number, note: (line: string) => void): Promis
       hands.push(recorder)
       const before = descriptorsOf(stage)
       const clients = await startClients(stage, { mixes: MIXES, seed }, hands)
-      await deceive(stage, note)
+      await deceive(stage, note, signal)
       for (const each of clients) each.tell({ over: true })
       for (const each of clients) await each.exited(CLIENTS_MS)
       for (const check of checksOf(stage, before, REST_MS)) await check()
@@ -66,7 +66,7 @@ export async function mutate(seed: number, note: (line: string) => void): Promis
 }
 
 /** Each lie, until some have been told. */
-async function deceive(stage: Stage, note: (line: string) => void): Promise<void> {
+async function deceive(stage: Stage, note: (line: string) => void, signal: AbortSignal): Promise<void> {
   const told = new Map<string, number>()
   const journal = new JournalReader(join(stage.journals, 'liar'))
   try {
@@ -74,6 +74,7 @@ async function deceive(stage: Stage, note: (line: string) => void): Promise<void
       note(lie)
       stage.lie(lie)
       const enough = (): boolean => {
+        signal.throwIfAborted()
         journal.read(([, , , name = '']) => told.set(name, (told.get(name) ?? 0) + 1))
         return (told.get(lie) ?? 0) >= FEWEST
       }

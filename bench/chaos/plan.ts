@@ -69,6 +69,7 @@ const all = (...outcomes: Outcome[]): Excuses => ({ safe: outcomes, unsafe: outc
 const START = 4000 // of a balancer, with its backends found up
 const EXCHANGE = 5000 // the files are looked at every second, and read once they rest
 const RESENT = 5000 // until what TCP sends again and again has come, or was given up
+const SAVED = 12_000 // until what could not be written is: a restart before that forgets what operators did
 const SETTLE = 1500 // until probes have seen it, and what was under way has ended
 
 const misbehaviour = (kind: MisbehaviourName): Plan => {
@@ -169,7 +170,7 @@ export const PLANS: readonly Plan[] = [
   { kind: 'certificates', weight: 4, targets: ['certificates'], lasts: [0, 0], rest: EXCHANGE, excuses: NOTHING },
   { kind: 'reload', weight: 8, targets: ['configuration'], lasts: [0, 0], rest: SETTLE, excuses: NOTHING },
   { kind: 'reload-refused', weight: 3, targets: ['configuration'], lasts: [0, 0], rest: SETTLE, excuses: NOTHING },
-  { kind: 'disk-full', weight: 2, targets: ['disk'], lasts: [500, 2000], rest: SETTLE, excuses: NOTHING },
+  { kind: 'disk-full', weight: 2, targets: ['disk'], lasts: [500, 2000], rest: SAVED, excuses: NOTHING },
 ]
 
 const byKind = new Map(PLANS.map((plan) => [plan.kind, plan]))

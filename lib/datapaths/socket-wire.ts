@@ -3,7 +3,7 @@ import type { Socket } from 'node:net'
 import { TLSSocket } from 'node:tls'
 import { codeOf, FAULT, fault, formatAddress } from '../core/index.ts'
 import type { Outbox } from './outbox.ts'
-import { certificateCovers, cutSecure, protocolOf, serverNameOf } from './tls-socket.ts'
+import { certificateCovers, cutSecure, protocolOf, serverNameOf, wasReset } from './tls-socket.ts'
 import { idleSink, type Wire, type WireSink } from './wire.ts'
 
 export class SocketWire implements Wire {
@@ -39,6 +39,7 @@ export class SocketWire implements Wire {
       }
     })
     socket.on('end', () => {
+      if (raw !== socket && !socket.writableEnded && wasReset(raw)) return this.#fail('ECONNRESET')
       this.#ended = true
       this.#tellEnd()
     })

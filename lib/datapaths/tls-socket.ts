@@ -1,6 +1,9 @@
 /** What a TLS socket tells of its client, and its hard end: for the wires that are made of one. */
 import { isIP, type Socket } from 'node:net'
+import { constants } from 'node:os'
 import type { TLSSocket } from 'node:tls'
+
+const UV_ENOTCONN = -constants.errno.ENOTCONN
 
 /** The name that was asked for; ''. The types leave out that it is `false` without one. */
 export const serverNameOf = ({ servername }: TLSSocket): string => (servername as string | false | null) || ''
@@ -14,6 +17,16 @@ export function certificateCovers(socket: TLSSocket, authority: string): boolean
   if (certificate === undefined) return true
   const host = authority.replace(/:\d*$/, '').replace(/^\[|\]$/g, '')
   return (isIP(host) === 0 ? certificate.checkHost(host) : certificate.checkIP(host)) !== undefined
+}
+
+/**
+ * The connection was reset, though its end is all that a read tells. When what node's TLS sends by itself (tickets behind a handshake)
+ * meets the reset, it swallows the error, and never completes a write again (seen with node 24.21): the peer's name tells.
+ * Only before our own end has been sent: behind both ends a connection has no peer either.
+ */
+export function wasReset(raw: Socket): boolean {
+  const handle = Reflect.get(raw, '_handle') as { getpeername?: (name: object) => number } | null
+  return typeof handle?.getpeername === 'function' && handle.getpeername({}) === UV_ENOTCONN
 }
 
 /**

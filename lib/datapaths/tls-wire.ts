@@ -19,7 +19,7 @@ import {
 } from '../core/index.ts'
 import { type Outbox, readBuffer } from './outbox.ts'
 import { SocketWire } from './socket-wire.ts'
-import { certificateCovers, cutSecure, protocolOf, serverNameOf } from './tls-socket.ts'
+import { certificateCovers, cutSecure, protocolOf, serverNameOf, wasReset } from './tls-socket.ts'
 import { idleSink, type Wire, type WireSink } from './wire.ts'
 
 const HIGH_WATER = 64 * 1024 // beyond so much the writer is asked to wait
@@ -138,6 +138,7 @@ class TlsWire implements Wire {
       if (this.#paused || this.#held.length > 0) this.#held.push(Buffer.from(readBuffer.subarray(0, count)))
       else this.sink.onBytes(readBuffer, count)
     } else if (count === UV_EOF) {
+      if (!this.#shutting && wasReset(this.#raw)) return this.fail('ECONNRESET')
       this.#ended = true
       this.#tellHeld()
     } else if (count < 0) this.fail(getSystemErrorName(count))

@@ -242,6 +242,16 @@ t.test('each direction of a tunnel ends by itself', async (t) => {
   t.equal(await backend.last('/half-back').connection.untilClosed(), 'end')
 })
 
+t.test('a client that says its last before the 101 ends its direction of the tunnel', async (t) => {
+  backend.on('/last', echo)
+  const client = await rig.connect()
+  client.send(get('/last', ASK))
+  client.end()
+  await eventually('the request', () => backend.requests.some(({ target }) => target === '/last'))
+  t.ok(await backend.last('/last').connection.untilClosed(), 'the backend hears it')
+  t.ok(await client.untilClosed(), 'and so the tunnel ends')
+})
+
 t.test('a reset of one side reaches the other', async (t) => {
   const client = await rig.connect()
   client.send(get('/echo', ASK))

@@ -322,6 +322,7 @@ export class ProxySession implements Session, StreamOwner, DeadlineOwner, Reques
     )
     this.#relay = relay
     relay.inject(this.#early ?? NOTHING, early)
+    if (this.#ended) relay.injectEnd()
     relay.start()
   }
 

@@ -293,6 +293,7 @@ export class H1Session implements Session, WireSink, DeadlineOwner, Requester {
     this.#relay = relay
     relay.inject(this.#stash?.take() ?? NOTHING, early)
     this.#stash = null
+    if (this.#ended) relay.injectEnd()
     relay.start()
   }
 

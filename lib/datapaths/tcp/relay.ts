@@ -49,7 +49,7 @@ class Half implements WireSink {
   }
 
   start(): void {
-    if (!this.#blocked) this.wire.resume()
+    if (!this.#blocked && !this.ended) this.wire.resume()
   }
 
   onEnd(): void {
@@ -108,6 +108,11 @@ export class Relay implements DeadlineOwner {
   inject(fromClient: Buffer, fromBackend: Buffer): void {
     if (fromClient.length > 0) this.#client.onBytes(fromClient, fromClient.length)
     if (fromBackend.length > 0) this.#backend.onBytes(fromBackend, fromBackend.length)
+  }
+
+  /** The client's end was read before the relay took over, behind what was injected. Before `start`. */
+  injectEnd(): void {
+    this.#client.onEnd()
   }
 
   /** Starts reading both. */
