@@ -6,17 +6,17 @@ import { ClientTable } from './clients.ts'
 import { OVERLOADS, type Overload } from './columns.ts'
 import {
   APPLIANCE_WORD,
+  activeAt,
   BACKEND_WORD,
   boardBytes,
   clientsOffset,
-  LISTENER_WORD,
   MAX_ROWS,
   POOL_WORD,
   ROW_WORDS,
   type RowKind,
-  SERVICE_WORD,
   SHARE,
   SHARED,
+  SIGHT_WORDS,
   shareOffset,
   THREAD_WORD,
   TOTALS,
@@ -24,14 +24,6 @@ import {
 } from './layout.ts'
 
 const FEW_BINDINGS = 1024 // where no size is given
-
-/** Index of the word that counts the active flows of a row, by kind. */
-const ACTIVE_WORD = {
-  service: SERVICE_WORD.active,
-  listener: LISTENER_WORD.active,
-  backend: BACKEND_WORD.active,
-  pool: POOL_WORD.active,
-} as const
 
 /** What control decided of a backend. */
 export interface Decision {
@@ -100,7 +92,7 @@ export class Board {
 
   /** Active flows of a row over all threads. */
   active(kind: RowKind, row: number): number {
-    return Atomics.load(this.words, SHARED[kind] + row * ROW_WORDS + ACTIVE_WORD[kind])
+    return Atomics.load(this.words, activeAt(kind, row))
   }
 
   /** Takes back what a dead thread still held of the active counts. Only after the thread has ended. */
@@ -113,7 +105,7 @@ export class Board {
       for (let row = 0; row < MAX_ROWS[kind]; row++) {
         const held = share[SHARE[kind] + row] as number
         if (held === 0) continue
-        Atomics.sub(this.words, SHARED[kind] + row * ROW_WORDS + ACTIVE_WORD[kind], held)
+        Atomics.sub(this.words, activeAt(kind, row), held)
         share[SHARE[kind] + row] = 0
       }
     }
@@ -182,6 +174,7 @@ export class Board {
 
   /** Makes a row as new, for another key. Only when nothing is under way on it. */
   clear(kind: RowKind, row: number): void {
+    if (kind === 'backend') this.words.fill(0, SHARED.sight + row * SIGHT_WORDS, SHARED.sight + (row + 1) * SIGHT_WORDS)
     // What a pool counts goes on: threads compare it with what they saw last.
     if (kind !== 'pool') this.words.fill(0, SHARED[kind] + row * ROW_WORDS, SHARED[kind] + (row + 1) * ROW_WORDS)
     const width = TOTALS.width[kind]

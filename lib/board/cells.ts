@@ -18,14 +18,15 @@ import {
   SERVICE,
 } from './columns.ts'
 import {
+  activeAt,
   BACKEND_WORD,
-  LISTENER_WORD,
   POOL_WORD,
   ROW_WORDS,
   type RowKind,
-  SERVICE_WORD,
   SHARE,
   SHARED,
+  SIGHT_WORD,
+  SIGHT_WORDS,
   THREAD_WORD,
   TOTALS,
 } from './layout.ts'
@@ -59,13 +60,13 @@ class Cell {
   readonly activeAt: number
   readonly #shareAt: number
 
-  constructor(board: Board, thread: number, kind: RowKind, row: number, activeWord: number) {
+  constructor(board: Board, thread: number, kind: RowKind, row: number) {
     this.words = board.words
     this.share = board.share(thread)
     this.totals = board.totals(thread)
     this.at = SHARED[kind] + row * ROW_WORDS
     this.base = TOTALS[kind] + row * TOTALS.width[kind]
-    this.activeAt = this.at + activeWord
+    this.activeAt = activeAt(kind, row)
     this.#shareAt = SHARE[kind] + row
   }
 
@@ -96,7 +97,7 @@ class Cell {
 
 export class ServiceCell extends Cell {
   constructor(board: Board, thread: number, row: number) {
-    super(board, thread, 'service', row, SERVICE_WORD.active)
+    super(board, thread, 'service', row)
   }
 
   /** One request answered with `status` (0: no answer) after `ms`. */
@@ -166,7 +167,7 @@ export class ServiceCell extends Cell {
 
 export class ListenerCell extends Cell {
   constructor(board: Board, thread: number, row: number) {
-    super(board, thread, 'listener', row, LISTENER_WORD.active)
+    super(board, thread, 'listener', row)
   }
 
   connection(): void {
@@ -181,8 +182,11 @@ const FRESHNESS = Float64Array.from({ length: 8192 }, (_, i) => Math.exp((-i * 2
 const LEAST_PART = 1 / 16 // of a new sample in the average, however soon it comes after the last
 
 export class BackendCell extends Cell {
+  readonly #sightAt: number
+
   constructor(board: Board, thread: number, row: number) {
-    super(board, thread, 'backend', row, BACKEND_WORD.active)
+    super(board, thread, 'backend', row)
+    this.#sightAt = SHARED.sight + row * SIGHT_WORDS
   }
 
   /** For ActiveCounts alone. */
@@ -198,12 +202,12 @@ export class BackendCell extends Cell {
 
   /** Average time of its answers, µs; 0: there was none. */
   latency(): number {
-    return this.words[this.at + BACKEND_WORD.latency] as number
+    return this.words[this.#sightAt + SIGHT_WORD.latency] as number
   }
 
   /** How much that average still says at `now` on the shared clock: 1 at once, less and less with its age. */
   freshness(now: number): number {
-    const age = ((now | 0) - (this.words[this.at + BACKEND_WORD.latencyAt] as number)) | 0
+    const age = ((now | 0) - (this.words[this.#sightAt + SIGHT_WORD.latencyAt] as number)) | 0
     // The word of its time goes around after 49 days, and the clocks of two threads may be a moment apart.
     if (age < 0) return age > -LATENCY_MS ? 1 : 0
     return (FRESHNESS[age >> AGE_BITS] as number | undefined) ?? 0
@@ -214,8 +218,8 @@ export class BackendCell extends Cell {
     const average = this.latency()
     const sample = Math.min(Math.max(1, ms * 1000), 0x7fff_ffff)
     const kept = average === 0 ? 0 : Math.min(this.freshness(now), 1 - LEAST_PART)
-    this.words[this.at + BACKEND_WORD.latency] = Math.round(average * kept + sample * (1 - kept))
-    this.words[this.at + BACKEND_WORD.latencyAt] = now | 0
+    this.words[this.#sightAt + SIGHT_WORD.latency] = Math.round(average * kept + sample * (1 - kept))
+    this.words[this.#sightAt + SIGHT_WORD.latencyAt] = now | 0
   }
 
   /** Index into the list of states; see pool/state.ts. */
@@ -287,34 +291,37 @@ export class BackendCell extends Cell {
  */
 export class ActiveCounts {
   readonly #words: Int32Array
+  /** Where each is counted, twice over: a look that begins anywhere meets all of them without going around. */
   readonly #at: Int32Array
+  readonly #n: number
 
   constructor(cells: readonly BackendCell[]) {
     this.#words = cells[0]?.allWords ?? new Int32Array(0)
-    this.#at = Int32Array.from(cells, (cell) => cell.activeAt)
+    this.#at = Int32Array.from([...cells, ...cells], (cell) => cell.activeAt)
+    this.#n = cells.length
   }
 
   of(i: number): number {
     return this.#words[this.#at[i] as number] as number
   }
 
-  /** Of those with the fewest, the first behind `after`; -1: there is none. */
+  /** Of those with the fewest, the first behind `after`. There must be one. */
   leastBehind(after: number): number {
     const words = this.#words
     const at = this.#at
-    const n = at.length
-    let least = 0x7fff_ffff
-    let best = -1
-    for (let step = 0, i = after + 1; step < n; step++, i++) {
-      if (i >= n) i = 0
+    let i = after + 1
+    const end = i + this.#n
+    let best = i
+    let least = words[at[i] as number] as number
+    // Nobody has fewer than none.
+    while (least > 0 && ++i < end) {
       const active = words[at[i] as number] as number
       if (active >= least) continue
       least = active
       best = i
-      if (active === 0) break // nobody has fewer
     }
     this.least = least
-    return best
+    return best < this.#n ? best : best - this.#n
   }
 
   /** What the one had that was found last. */
@@ -330,7 +337,7 @@ export class PoolCell extends Cell {
   readonly #firstAt: number
 
   constructor(board: Board, thread: number, row: number) {
-    super(board, thread, 'pool', row, POOL_WORD.active)
+    super(board, thread, 'pool', row)
     this.#board = board
     this.#thread = thread
     this.#firstAt = SHARE.first + row

@@ -13,17 +13,13 @@ export const SERVICE_WORD = { active: 0 } as const
 /** Words of a listener row. */
 export const LISTENER_WORD = { active: 0 } as const
 /** Words of a backend row. */
-export const BACKEND_WORD = {
-  state: 0,
-  accepts: 1,
-  weight: 2,
-  most: 3,
-  active: 4,
-  failures: 5,
-  load: 13,
-  latency: 14,
-  latencyAt: 15,
-} as const
+export const BACKEND_WORD = { state: 0, accepts: 1, weight: 2, most: 3, failures: 4, load: 5 } as const
+/**
+ * Words of a backend that picks look at. They have a row of their own, and four of them share a cache line: a pick looks at
+ * each backend of its pool, and two or three lines that other threads write are fetched sooner than ten.
+ */
+export const SIGHT_WORD = { active: 0, latency: 1, latencyAt: 2 } as const
+export const SIGHT_WORDS = 4
 /** Words of a pool row. `active`: the flows that wait in its queue. */
 export const POOL_WORD = { epoch: 0, sequence: 1, active: 2, ticket: 3, turn: 4 } as const
 /** Words of the one row of the appliance. */
@@ -41,8 +37,19 @@ export const SHARED = {
   pool: (MAX_ROWS.service + MAX_ROWS.listener + MAX_ROWS.backend) * ROW_WORDS,
   appliance: (MAX_ROWS.service + MAX_ROWS.listener + MAX_ROWS.backend + MAX_ROWS.pool) * ROW_WORDS,
   thread: (MAX_ROWS.service + MAX_ROWS.listener + MAX_ROWS.backend + MAX_ROWS.pool + 1) * ROW_WORDS,
-  words: (MAX_ROWS.service + MAX_ROWS.listener + MAX_ROWS.backend + MAX_ROWS.pool + 1 + MAX_THREADS) * ROW_WORDS,
+  sight: (MAX_ROWS.service + MAX_ROWS.listener + MAX_ROWS.backend + MAX_ROWS.pool + 1 + MAX_THREADS) * ROW_WORDS,
+  words:
+    (MAX_ROWS.service + MAX_ROWS.listener + MAX_ROWS.backend + MAX_ROWS.pool + 1 + MAX_THREADS) * ROW_WORDS +
+    MAX_ROWS.backend * SIGHT_WORDS,
 } as const
+
+const ACTIVE_WORD = { service: SERVICE_WORD.active, listener: LISTENER_WORD.active, pool: POOL_WORD.active } as const
+
+/** The word that counts the active flows of a row. */
+export const activeAt = (kind: RowKind, row: number): number =>
+  kind === 'backend'
+    ? SHARED.sight + row * SIGHT_WORDS + SIGHT_WORD.active
+    : SHARED[kind] + row * ROW_WORDS + ACTIVE_WORD[kind]
 
 /** Offsets in words of a thread's own share of the active counts, one word per row, and of its longest waiting flow per pool. */
 export const SHARE = {

@@ -16,7 +16,7 @@ const TRIES = 16
 /** As many connections as a browser opens at once: fewer flows are no load, and are never passed on. */
 const FEW = 6
 /** Backends whose flows are counted anew with each look at the sum. */
-const LOOKS = 16
+const LOOKS = 4
 
 export interface HashOptions {
   /** Most flows of a backend, as a multiple of its share of all; 0: no bound. */
@@ -101,7 +101,7 @@ class Hash implements Policy {
     const place = mix32(slot + 1)
     let best = 0
     if (this.#equal) {
-      let most = -1
+      let most = 0 // as lots are: whole numbers from 0 are compared as such
       for (let i = 0; i < n; i++) {
         const lot = mix32(Math.imul(place ^ (seeds[2 * i] as number), GOLDEN) + (seeds[2 * i + 1] as number))
         if (lot > most) {

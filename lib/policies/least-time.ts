@@ -16,7 +16,10 @@ class LeastTime implements Policy {
   #eligible: readonly Backend[] = []
   #counts = new ActiveCounts([])
   #ties = new Ties(0)
-  /** Mean of the times, as the last pick saw them, µs. */
+  /** Time / weight of each, µs, while no flow is there, then while some are; as of a whole millisecond of the clock. */
+  #times = new Float64Array(0)
+  #seenAt = -1
+  /** Mean of the times, µs. */
   #mean = 1
 
   constructor(tools: PolicyTools) {
@@ -27,42 +30,61 @@ class LeastTime implements Policy {
     this.#eligible = eligible
     this.#counts = new ActiveCounts(eligible.map(({ cell }) => cell))
     this.#ties = new Ties(eligible.length)
+    this.#seenAt = -1
+    this.#times = new Float64Array(2 * eligible.length)
   }
 
   pick(_flow: Flow, avoid: ReadonlySet<Backend> | null): Backend | undefined {
-    const eligible = this.#eligible
-    const { scores } = this.#ties
+    const now = Math.floor(this.#tools.now())
+    if (now !== this.#seenAt) this.#look(now)
+    if (avoid !== null) return this.#pickOf(this.#eligible.map((backend) => !avoid.has(backend)))
     const counts = this.#counts
-    const now = this.#tools.now()
+    const times = this.#times
+    const n = this.#eligible.length
     let least = Number.POSITIVE_INFINITY
     let best = -1
-    let ties = 0
+    for (let i = 0; i < n; i++) {
+      const active = counts.of(i)
+      const score = active === 0 ? (times[2 * i] as number) : (times[2 * i + 1] as number) * (1 + active)
+      if (score >= least) continue
+      least = score
+      best = i
+    }
+    // Several may be without flows and without a time. Else the first of equals will do: it is not the least any more.
+    return least > 0 ? this.#eligible[best] : this.#pickOf(null)
+  }
+
+  /** With ties in turn; `among`: null stands for all. */
+  #pickOf(among: readonly boolean[] | null): Backend | undefined {
+    const { scores } = this.#ties
+    let least = Number.POSITIVE_INFINITY
+    for (let i = 0; i < scores.length; i++) {
+      const active = this.#counts.of(i)
+      const score = (this.#times[active === 0 ? 2 * i : 2 * i + 1] as number) * (1 + active)
+      scores[i] = among === null || among[i] === true ? score : Number.POSITIVE_INFINITY
+      least = Math.min(least, scores[i] as number)
+    }
+    return least < Number.POSITIVE_INFINITY ? this.#eligible[this.#ties.inTurn(this.#eligible, least)] : undefined
+  }
+
+  #look(now: number): void {
+    this.#seenAt = now
+    const eligible = this.#eligible
+    const times = this.#times
     let sum = 0
     let known = 0
     for (let i = 0; i < eligible.length; i++) {
-      const backend = eligible[i] as Backend
-      if (avoid?.has(backend)) {
-        scores[i] = Number.POSITIVE_INFINITY
-        continue
-      }
-      const { cell, weight } = backend
-      const active = counts.of(i)
+      const { cell, weight } = eligible[i] as Backend
       const average = cell.latency()
       const fresh = average === 0 ? 0 : cell.freshness(now)
       sum += average * fresh
       known += fresh
-      const time = average * fresh + (active === 0 ? 0 : this.#mean * (1 - fresh))
-      const score = (time * (1 + active)) / weight
-      scores[i] = score
-      if (score < least) {
-        least = score
-        best = i
-        ties = 1
-      } else if (score === least) ties++
+      times[2 * i] = (average * fresh) / weight
+      times[2 * i + 1] = (1 - fresh) / weight
     }
     if (known > 0.01) this.#mean = sum / known
-    if (best < 0) return undefined
-    return eligible[ties > 1 ? this.#ties.inTurn(eligible, least) : best]
+    for (let i = 0; i < times.length; i += 2)
+      times[i + 1] = (times[i] as number) + this.#mean * (times[i + 1] as number)
   }
 }
 

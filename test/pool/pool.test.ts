@@ -153,7 +153,7 @@ t.test('who waits for a change after a look gets the next one', async (t) => {
 
 t.test('the sequence of the pool is what its policies count by, and never negative', (t) => {
   const { tools, cell, board } = rig(1)
-  const next = tools[0]?.next ?? (() => -1)
+  const next = (): number => tools[0]?.next() ?? -1
   t.same([next(), next(), next()], [0, 1, 2])
   t.equal(cell.nextInSequence(), 3)
   const at = board.words.indexOf(4)
