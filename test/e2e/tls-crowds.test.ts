@@ -13,27 +13,30 @@ const CROWD = 60
 const authority = await makeAuthority('crowds', 30)
 const leaf = await makeLeaf(authority, ['localhost', '127.0.0.1'], 30)
 const echo = await startTcpBackend(t)
+const service = (more: object): object => ({
+  protocol: 'tls',
+  listen: ['127.0.0.1:0'],
+  tls: { certificates: [{ cert: 'tls.pem', key: 'tls.key' }] },
+  timeouts: { handshake: '60s' }, // so that none is late on a busy machine
+  health: { type: 'none' },
+  backends: [echo.address],
+  ...more,
+})
 const balancer = await startBalancer(
   t,
   {
     appliance: { threads: 1 },
     virtualServices: {
-      one: {
-        protocol: 'tls',
-        listen: ['127.0.0.1:0'],
-        tls: { certificates: [{ cert: 'tls.pem', key: 'tls.key' }] },
-        timeouts: { handshake: '60s' }, // so that none is late on a busy machine
-        health: { type: 'none' },
-        backends: [echo.address],
-      },
+      one: service({}),
+      introduced: service({ proxyProtocol: { accept: 'any', from: ['127.0.0.1'] } }),
     },
   },
   { files: { 'tls.pem': leaf.cert, 'tls.key': leaf.key } },
 )
 
 /** Connections that have said nothing yet. */
-async function crowd(): Promise<Socket[]> {
-  const sockets = Array.from({ length: CROWD }, () => connect(balancer.port('one'), '127.0.0.1'))
+async function crowd(name = 'one'): Promise<Socket[]> {
+  const sockets = Array.from({ length: CROWD }, () => connect(balancer.port(name), '127.0.0.1'))
   t.teardown(() => {
     for (const socket of sockets) socket.destroy()
   })
@@ -88,6 +91,22 @@ t.test('of a crowd those that leave, are silent or speak something else keep nob
   })
   t.equal(failures.closed + failures.protocol, 2 * CROWD, 'each is counted once')
   t.ok(failures.protocol >= CROWD, 'what is not TLS by its reason')
+})
+
+t.test('a hello in the packet of its PROXY header is answered, in a crowd too', async (t) => {
+  const sockets = await crowd('introduced')
+  const answers = await Promise.all(
+    sockets.map((socket, i) => {
+      socket.cork()
+      socket.write(`PROXY TCP4 192.0.2.1 192.0.2.2 ${1000 + i} 443\r\n`)
+      setImmediate(() => socket.uncork())
+      return ask(socket, `client ${i}`)
+    }),
+  )
+  t.same(
+    answers,
+    sockets.map((_, i) => `client ${i}`),
+  )
 })
 
 t.test('a hello in pieces is answered, however many come beside it', async (t) => {
