@@ -5,12 +5,14 @@ import type { Wire, WireSink } from './wire.ts'
 
 const LINGER_MS = 2000
 const LINGER_BYTES = 1024 * 1024
+const HOLD_MS = 500 // for who sends more: not read any more, but not reset before it can have read our answer
 
 export class Linger implements WireSink, DeadlineOwner {
   readonly #wire: Wire
   readonly #done: () => void
   readonly #deadline: Deadline
   #bytes = 0
+  #held = false
   #ended: boolean
   #over = false
 
@@ -37,7 +39,10 @@ export class Linger implements WireSink, DeadlineOwner {
 
   onBytes(_bytes: Buffer, length: number): void {
     this.#bytes += length
-    if (this.#bytes > LINGER_BYTES) this.end()
+    if (this.#bytes <= LINGER_BYTES || this.#held) return
+    this.#held = true
+    this.#wire.pause()
+    this.#deadline.set(HOLD_MS)
   }
 
   onEnd(): void {
