@@ -29,7 +29,11 @@ export { createServer, request, STATUS_CODES } from './node-http.ts'
 export { migrationInUpgrade, migrationNote, movesQueued } from './queue-migration.ts'
 export {
   connectTcp,
+  type FreeTlsHandle,
+  freeTls,
   type Name,
+  readBelow,
+  receiveBelow,
   type TcpHandle,
   type TcpHandles,
   type TlsHandle,

@@ -96,7 +96,7 @@ function connectSecure(
     const socket = security.wrap(raw, host, port)
     socket.once('error', failed)
     socket.once('secureConnect', () => {
-      const wire = secureWire(socket, raw, '')
+      const wire = secureWire(socket, raw)
       wire.sink = idleSink
       socket.off('error', failed)
       raw.off('error', failed)

@@ -2,7 +2,16 @@
 import type { Socket } from 'node:net'
 import { TLSSocket } from 'node:tls'
 import type { HandshakeFailure, ServiceCell } from '../board/index.ts'
-import { codeOf, Deadline, type DeadlineOwner, type DeadlineWheel, fault, formatAddress } from '../core/index.ts'
+import {
+  codeOf,
+  Deadline,
+  type DeadlineOwner,
+  type DeadlineWheel,
+  fault,
+  formatAddress,
+  readBelow,
+  receiveBelow,
+} from '../core/index.ts'
 import {
   ACME_TLS,
   type Challenges,
@@ -17,6 +26,7 @@ import {
   UNRECOGNIZED_NAME,
 } from '../tls/index.ts'
 import { handshakePace, type Paced } from './handshake-pace.ts'
+import { readBuffer } from './outbox.ts'
 import type { Preamble } from './starttls/contract.ts'
 import { Words, type WordsTaker } from './starttls/words.ts'
 
@@ -75,12 +85,20 @@ const NO_CERTIFICATE = 'ERR_SSL_PEER_DID_NOT_RETURN_A_CERTIFICATE'
 /** `client` null: it was not asked for a certificate. */
 type Done = (socket: TLSSocket | null, client: ClientIdentity | null) => void
 
+interface HandshakeOptions {
+  readonly cell: ServiceCell
+  readonly wheel: DeadlineWheel
+  /** Nothing has been read of its socket. */
+  readonly unread: boolean
+}
+
 export class Handshake implements DeadlineOwner, WordsTaker, Paced {
   readonly #raw: Socket
   readonly #tls: ListenerTls
   readonly #contexts: ServerContexts
   readonly #deadline: Deadline
   readonly #cell: ServiceCell
+  readonly #unread: boolean
   readonly #done: Done
   #served: Served | null = null
   /** What the client can verify; null: that does not matter, or is not known. */
@@ -90,14 +108,17 @@ export class Handshake implements DeadlineOwner, WordsTaker, Paced {
   #begun = false
   /** The name that the client asks for, where it is read before OpenSSL does; ''. */
   #name = ''
+  /** What was read past the streams of the socket. */
+  #hello: Buffer | null = null
   /** An authority looks at a certificate of its own wish: however that ends is no client's failure. */
   #proving = false
 
-  constructor(raw: Socket, tls: ListenerTls, { cell, wheel }: { cell: ServiceCell; wheel: DeadlineWheel }, done: Done) {
+  constructor(raw: Socket, tls: ListenerTls, { cell, wheel, unread }: HandshakeOptions, done: Done) {
     this.#raw = raw
     this.#tls = tls
     this.#contexts = tls.contexts
     this.#cell = cell
+    this.#unread = unread && tls.preamble === null
     this.#done = done
     raw.on('error', () => this.fail('closed'))
     raw.on('close', () => this.fail('closed'))
@@ -127,7 +148,8 @@ export class Handshake implements DeadlineOwner, WordsTaker, Paced {
   begin(): void {
     this.#begun = true
     handshakePace.begin()
-    if (!this.#contexts.single || this.#tls.challenges.alpn !== null) this.#peek()
+    if (this.#unread && this.#read()) return
+    if (!this.#anonymous) this.#peek()
     else if (handshakePace.calm) this.go()
     else this.#await()
   }
@@ -154,6 +176,46 @@ export class Handshake implements DeadlineOwner, WordsTaker, Paced {
     this.#deadline.release()
     if (this.#begun) handshakePace.end(this)
     this.#tls.slots.give(this, this.#begun)
+  }
+
+  /** What the client asks for makes no difference. */
+  get #anonymous(): boolean {
+    return this.#contexts.single && this.#tls.challenges.alpn === null
+  }
+
+  /** Does what `#peek` and `#await` do, past the streams. False: that is not possible. */
+  #read(): boolean {
+    const reader = this.#anonymous ? null : new HelloReader()
+    const pieces: Buffer[] = []
+    const stop = readBelow(this.#raw, readBuffer, (count) => {
+      if (this.#settled || count === 0) return
+      if (count < 0) return this.fail('closed')
+      const bytes = Buffer.from(readBuffer.subarray(0, count))
+      const name = reader === null ? '' : reader.push(bytes)
+      pieces.push(bytes)
+      if (name === null) return
+      stop?.()
+      this.#hello = pieces.length === 1 ? bytes : Buffer.concat(pieces)
+      if (reader !== null) this.#heard(name, reader)
+      else if (handshakePace.calm) this.go()
+      else handshakePace.enter(this)
+    })
+    return stop !== null
+  }
+
+  #heard(name: string, hello: HelloReader): void {
+    if (!this.#contexts.single) {
+      this.#offer = hello.offer
+      this.#name = name
+    }
+    if (!this.#prove(name, hello)) handshakePace.enter(this)
+  }
+
+  #feed(socket: TLSSocket): void {
+    if (this.#hello === null) return
+    const hello = this.#hello
+    this.#hello = null
+    receiveBelow(socket, hello)
   }
 
   /** Waits for the client to say anything: the answer is the work, which is to come in its turn. */
@@ -186,11 +248,7 @@ export class Handshake implements DeadlineOwner, WordsTaker, Paced {
       raw.off('end', onEnd)
       raw.pause()
       raw.unshift(pieces.length === 1 ? bytes : Buffer.concat(pieces))
-      if (!this.#contexts.single) {
-        this.#offer = reader.offer
-        this.#name = name
-      }
-      if (!this.#prove(name, reader)) handshakePace.enter(this)
+      this.#heard(name, reader)
     }
     raw.on('data', onData)
     raw.once('end', onEnd)
@@ -210,6 +268,7 @@ export class Handshake implements DeadlineOwner, WordsTaker, Paced {
     const end = (): void => this.fail(null)
     for (const event of ['error', '_tlsError', 'end', 'close']) socket.on(event, end)
     socket.once('secure', () => socket.end())
+    this.#feed(socket)
     return true
   }
 
@@ -226,6 +285,7 @@ export class Handshake implements DeadlineOwner, WordsTaker, Paced {
     socket.on('end', () => this.fail('closed')) // a half-open client can't finish a handshake
     socket.on('close', () => this.fail('closed'))
     socket.once('secure', () => this.#secure(socket))
+    this.#feed(socket)
   }
 
   /** null: nothing is to be served under that name. */

@@ -11,7 +11,7 @@ import type { ProxyAcceptor } from './proxy-protocol/acceptor.ts'
 import type { ProxyHeader } from './proxy-protocol/header.ts'
 import { introduce } from './proxy-protocol/introduced-wire.ts'
 import { SocketWire } from './socket-wire.ts'
-import { secureWire } from './tls-wire.ts'
+import { clientWire } from './tls-wire.ts'
 import type { Wire } from './wire.ts'
 
 const NOTHING = Buffer.alloc(0)
@@ -114,14 +114,15 @@ export class Listener implements Taker {
     const { gate, cell, serviceCell, wheel } = this.#options
     const ticket = gate.admit(header?.ends ?? raw)
     if (typeof ticket === 'string') return denySocket(raw, gate, ticket)
-    const handshake = new Handshake(raw, tls, { cell: serviceCell, wheel }, (socket, client) => {
+    const unread = header === null
+    const handshake = new Handshake(raw, tls, { cell: serviceCell, wheel, unread }, (socket, client) => {
       this.#handshakes.delete(handshake)
       if (socket === null) return ticket.end()
-      const wire = secureWire(socket, raw, client?.fields ?? '')
+      const wire = clientWire(socket, raw, client?.fields ?? '')
       if (client !== null && client.refusal !== null) {
         ticket.end()
         // An answer in HTTP/1.1 is no answer in another protocol.
-        return socket.alpnProtocol === 'h2' ? wire.reset() : this.#options.refuse(wire, client.refusal)
+        return wire.protocol === 'h2' ? wire.reset() : this.#options.refuse(wire, client.refusal)
       }
       cell.connection()
       this.#options.accept(header === null ? wire : introduce(wire, header, NOTHING), ticket)

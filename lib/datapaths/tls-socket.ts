@@ -1,7 +1,9 @@
 /** What a TLS socket tells of its client, and its hard end: for the wires that are made of one. */
+import type { X509Certificate } from 'node:crypto'
 import { isIP, type Socket } from 'node:net'
 import { constants } from 'node:os'
 import type { TLSSocket } from 'node:tls'
+import type { TcpHandle } from '../core/index.ts'
 
 const UV_ENOTCONN = -constants.errno.ENOTCONN
 
@@ -13,7 +15,10 @@ export const protocolOf = ({ alpnProtocol }: TLSSocket): string => alpnProtocol 
 
 /** Does the certificate that was shown hold for this authority? */
 export function certificateCovers(socket: TLSSocket, authority: string): boolean {
-  const certificate = socket.getX509Certificate()
+  return covers(socket.getX509Certificate(), authority)
+}
+
+export function covers(certificate: X509Certificate | undefined, authority: string): boolean {
   if (certificate === undefined) return true
   const host = authority.replace(/:\d*$/, '').replace(/^\[|\]$/g, '')
   return (isIP(host) === 0 ? certificate.checkHost(host) : certificate.checkIP(host)) !== undefined
@@ -25,9 +30,14 @@ export function certificateCovers(socket: TLSSocket, authority: string): boolean
  * Only before our own end has been sent: behind both ends a connection has no peer either.
  */
 export function wasReset(raw: Socket): boolean {
-  const handle = Reflect.get(raw, '_handle') as { getpeername?: (name: object) => number } | null
-  return typeof handle?.getpeername === 'function' && handle.getpeername({}) === UV_ENOTCONN
+  const handle = Reflect.get(raw, '_handle') as Partial<Named> | null
+  return typeof handle?.getpeername === 'function' && isAlone(handle as Named)
 }
+
+type Named = Pick<TcpHandle, 'getpeername'>
+
+/** It has no peer (any more). */
+export const isAlone = (handle: Named): boolean => handle.getpeername({}) === UV_ENOTCONN
 
 /**
  * Ends both by RST, unless the end is on its way (`shutting`): a reset would fail then, and leave the handle open for good. Never

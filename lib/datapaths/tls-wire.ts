@@ -13,13 +13,13 @@ import {
   type TcpHandles,
   type TlsHandle,
   tcpHandles,
-  tlsHandleOf,
   UV_EOF,
   type WriteRequest,
 } from '../core/index.ts'
 import { type Outbox, readBuffer } from './outbox.ts'
 import { SocketWire } from './socket-wire.ts'
-import { certificateCovers, cutSecure, protocolOf, serverNameOf, wasReset } from './tls-socket.ts'
+import { type Below, handlesBelow, socketsBelow } from './tls-below.ts'
+import { freeUntouched, SMALL_WRITE } from './untouched.ts'
 import { idleSink, type Wire, type WireSink } from './wire.ts'
 
 const HIGH_WATER = 64 * 1024 // beyond so much the writer is asked to wait
@@ -57,10 +57,21 @@ function onWritten(this: WireWrite, status: number): void {
   }
 }
 
-/** The wire of a TLS socket whose handshake has just ended, in the very call that tells so: nothing has been read since. */
-export function secureWire(socket: TLSSocket, raw: Socket, clientFields: string): Wire {
-  const handle = tcpHandles === null ? null : tlsHandleOf(socket)
-  return handle === null ? new SocketWire(socket, raw, clientFields) : new TlsWire(socket, raw, handle, clientFields)
+/**
+ * The wire of a backend's TLS socket whose handshake has just ended, in the very call that tells so: nothing has been read since.
+ */
+export function secureWire(socket: TLSSocket, raw: Socket): Wire {
+  const below = socketsBelow(socket, raw)
+  if (below === null) return new SocketWire(socket, raw)
+  return new TlsWire(below, raw.remoteAddress ?? '', raw.remotePort ?? 0, raw.localPort ?? 0, '')
+}
+
+/** The same of a client. The sockets are not to be used any more. */
+export function clientWire(socket: TLSSocket, raw: Socket, clientFields: string): Wire {
+  const { remoteAddress = '', remotePort = 0, localPort = 0 } = raw
+  const below = handlesBelow(socket, raw) ?? socketsBelow(socket, raw)
+  if (below === null) return new SocketWire(socket, raw, clientFields)
+  return new TlsWire(below, remoteAddress, remotePort, localPort, clientFields)
 }
 
 class TlsWire implements Wire {
@@ -71,8 +82,7 @@ class TlsWire implements Wire {
   readonly remotePort: number
   readonly localPort: number
   readonly clientFields: string
-  readonly #socket: TLSSocket
-  readonly #raw: Socket
+  readonly #below: Below
   #handle: WireHandle | null
   #paused = true
   /** What came while nobody read: the rest of what the kernel gave, at most a record or two. */
@@ -87,20 +97,18 @@ class TlsWire implements Wire {
   #waiting: Uint8Array[] = []
   #ending = false
   #shutting = false
+  /** Node has its large buffer for what is to be sent. */
+  #grown = false
 
-  constructor(socket: TLSSocket, raw: Socket, bare: TlsHandle, clientFields: string) {
-    const handle = bare as WireHandle
-    this.#socket = socket
-    this.#raw = raw
+  constructor(below: Below, remoteAddress: string, remotePort: number, localPort: number, clientFields: string) {
+    const handle = below.handle as WireHandle
+    this.#below = below
     this.#handle = handle
+    this.remoteAddress = remoteAddress
+    this.remotePort = remotePort
+    this.localPort = localPort
     this.clientFields = clientFields
-    this.remoteAddress = raw.remoteAddress ?? ''
-    this.remotePort = raw.remotePort ?? 0
-    this.localPort = raw.localPort ?? 0
-    raw.setNoDelay(true)
-    const failed = (error: Error): void => this.fail(codeOf(error))
-    socket.on('error', failed)
-    raw.on('error', failed)
+    below.onFailure((code) => this.fail(code))
     handle.wire = this
     handle.onread = onRead
     handle.onerror = onError
@@ -109,19 +117,19 @@ class TlsWire implements Wire {
   }
 
   get localAddress(): string {
-    return this.#raw.localAddress ?? ''
+    return this.#below.localAddress
   }
 
   get serverName(): string {
-    return serverNameOf(this.#socket)
+    return this.#below.serverName
   }
 
   get protocol(): string {
-    return protocolOf(this.#socket)
+    return this.#below.protocol
   }
 
   covers(authority: string): boolean {
-    return certificateCovers(this.#socket, authority)
+    return this.#below.covers(authority)
   }
 
   get pending(): boolean {
@@ -138,7 +146,7 @@ class TlsWire implements Wire {
       if (this.#paused || this.#held.length > 0) this.#held.push(Buffer.from(readBuffer.subarray(0, count)))
       else this.sink.onBytes(readBuffer, count)
     } else if (count === UV_EOF) {
-      if (!this.#shutting && wasReset(this.#raw)) return this.fail('ECONNRESET')
+      if (!this.#shutting && this.#below.wasReset) return this.fail('ECONNRESET')
       this.#ended = true
       this.#tellHeld()
     } else if (count < 0) this.fail(getSystemErrorName(count))
@@ -204,6 +212,10 @@ class TlsWire implements Wire {
 
   /** Nothing is under way. OpenSSL has read the bytes when this returns. */
   #send(bytes: Uint8Array): void {
+    if (!this.#grown && bytes.length > SMALL_WRITE) {
+      this.#grown = true
+      freeUntouched()
+    }
     const req = new (tcpHandles as TcpHandles).stream.WriteWrap() as WireWrite
     req.wire = this
     req.oncomplete = onWritten
@@ -251,14 +263,14 @@ class TlsWire implements Wire {
   bulk(): void {}
 
   destroy(): void {
-    if (this.#detach()) this.#socket.destroy()
+    if (this.#detach()) this.#below.destroy()
   }
 
   reset(): void {
     if (!this.#detach()) return
     // Everything is with the kernel and the end follows it: nothing is cut. A reset would fail, and leave the handle open for good.
     const shutting = this.#shutting
-    setImmediate(() => cutSecure(this.#socket, this.#raw, shutting))
+    setImmediate(() => this.#below.cut(shutting))
   }
 
   #detach(): boolean {

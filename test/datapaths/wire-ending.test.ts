@@ -22,7 +22,12 @@ const AFTER: Readonly<Record<string, (wire: Wire) => unknown>> = {
   'what it knows': (wire) => [
     wire.remoteAddress,
     wire.remotePort,
+    wire.localAddress,
     wire.localPort,
+    wire.serverName,
+    wire.protocol,
+    wire.clientFields,
+    wire.covers('localhost'),
     wire.pending,
     wire.queued,
     wire.owned,
@@ -188,6 +193,7 @@ function ending(t: Test, kind: Kind): void {
         peer.resume()
         await closed(peer)
         await settle(t)
+        t.doesNotThrow(() => act(wire)) // nothing is left of it below either
         t.same(recorder.events, [])
       })
   }
