@@ -55,6 +55,7 @@ export async function besieged(
   return [
     ...own,
     ...(meanwhile === undefined ? [] : normalFindings(quiet, meanwhile)),
+    told('longest turn of the event loop, before and until after', `${ms(before.turn)}, ${ms(after.turn)}`),
     promised('active counts left', String(after.active), '0', after.active === 0),
     promised(
       'descriptors before, after',

@@ -47,6 +47,8 @@ export interface Vitals {
   readonly active: number
   /** Data threads that died. */
   readonly deaths: number
+  /** The longest turn of a data thread's event loop in the last minute, ms. */
+  readonly turn: number
 }
 
 /** The sum of all series of a family. */
@@ -99,6 +101,7 @@ export class Target {
       memory: readMemory(this.process.pid),
       active: sumOf(metrics, 'evenkeel_client_connections_active') + sumOf(metrics, 'evenkeel_backend_active'),
       deaths: sumOf(metrics, 'evenkeel_data_thread_restarts_total'),
+      turn: 1000 * sumOf(metrics, 'evenkeel_data_thread_longest_turn_seconds'), // it has one thread
     }
   }
 

@@ -13,11 +13,12 @@ export function expositionOf(manager: Manager, reloads: Reloads, version: string
     configuredAt: () => reloads.inForce.at,
     reloads: () => reloads.counts,
     threads: () =>
-      (manager.threads?.status() ?? []).map(({ thread, deaths, faults, state }) => ({
+      (manager.threads?.status() ?? []).map(({ thread, deaths, faults, state, held }) => ({
         thread,
         deaths,
         faults,
         serving: state === 'running',
+        held,
         delay: manager.board.pulse(thread).delay,
         turn: manager.board.pulse(thread).turn,
       })),

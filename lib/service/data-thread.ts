@@ -65,6 +65,8 @@ export interface ThreadStatus {
   readonly why: string
   /** Flows that it lost to errors that nobody expected. */
   readonly faults: number
+  /** Bytes that its heap and buffers held when it last told. */
+  readonly held: number
 }
 
 export interface Reply {
@@ -134,6 +136,7 @@ export class DataThread {
       row,
       why: this.#why,
       faults: this.#options.board.pulse(this.thread).faults,
+      held: this.held,
     }
   }
 

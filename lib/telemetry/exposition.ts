@@ -22,6 +22,8 @@ export interface ProcessSource {
     readonly delay: number
     /** ms. */
     readonly turn: number
+    /** Bytes that its heap and buffers hold. */
+    readonly held: number
   }[]
   /** Errors of the control thread that nobody expected. */
   mishaps(): number
@@ -131,6 +133,15 @@ async function processRegistry(source: ProcessSource): Promise<Registry> {
     registers,
     collect() {
       for (const { thread, turn } of source.threads()) this.set({ thread }, turn / 1000)
+    },
+  })
+  new Gauge({
+    name: 'evenkeel_data_thread_memory_bytes',
+    help: 'What heap and buffers of the data thread held when it was last asked, at most a quarter of a second ago.',
+    labelNames: ['thread'],
+    registers,
+    collect() {
+      for (const { thread, held } of source.threads()) this.set({ thread }, held)
     },
   })
   new Counter({

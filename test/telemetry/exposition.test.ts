@@ -16,8 +16,8 @@ const PROCESS = {
   configuredAt: () => 1_700_000_000_500,
   reloads: () => ({ success: 1, failure: 2 }),
   threads: () => [
-    { thread: 0, deaths: { error: 0, hang: 0 }, faults: 7, serving: true, delay: 20, turn: 60 },
-    { thread: 1, deaths: { error: 1, hang: 2 }, faults: 0, serving: false, delay: 0, turn: 0 },
+    { thread: 0, deaths: { error: 0, hang: 0 }, faults: 7, serving: true, delay: 20, turn: 60, held: 7_000_000 },
+    { thread: 1, deaths: { error: 1, hang: 2 }, faults: 0, serving: false, delay: 0, turn: 0, held: 0 },
   ],
   mishaps: () => 4,
   utilisation: () => [['control', 0.25] as const, ['0', 0.5] as const],
@@ -184,6 +184,8 @@ t.test('the process, its threads and its configuration are told', async (t) => {
   t.equal(sampleOf(seen, 'evenkeel_data_thread_restarts_total', { thread: '1', cause: 'hang' }), 2)
   t.equal(sampleOf(seen, 'evenkeel_data_thread_serving', { thread: '0' }), 1)
   t.equal(sampleOf(seen, 'evenkeel_data_thread_serving', { thread: '1' }), 0)
+  t.equal(sampleOf(seen, 'evenkeel_data_thread_longest_turn_seconds', { thread: '0' }), 0.06)
+  t.equal(sampleOf(seen, 'evenkeel_data_thread_memory_bytes', { thread: '0' }), 7_000_000)
   t.equal(sampleOf(seen, 'evenkeel_uncaught_errors_total', { thread: '0', ended: 'flow' }), 7)
   t.equal(sampleOf(seen, 'evenkeel_uncaught_errors_total', { thread: '1', ended: 'thread' }), 1)
   t.equal(sampleOf(seen, 'evenkeel_uncaught_errors_total', { thread: 'control', ended: 'nothing' }), 4)
