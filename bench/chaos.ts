@@ -94,7 +94,7 @@ async function calibrated(
   })
 }
 
-function render({ flows, blows, repeated, lost, left, problems, seconds, memory }: Report): string {
+function render({ flows, blows, repeated, lost, left, problems, seconds, memory, minutes }: Report): string {
   const lines = ['| flow | sent | whole | ended otherwise, with a reason |', '| --- | ---: | ---: | --- |']
   for (const [flow, { sent, whole, excused }] of Object.entries(flows).sort(([a], [b]) => (a < b ? -1 : 1))) {
     const others = Object.entries(excused).map(([outcome, n]) => `${outcome} ${n}`)
@@ -105,6 +105,8 @@ function render({ flows, blows, repeated, lost, left, problems, seconds, memory 
     '',
     `${seconds.toFixed(0)} s; faults: ${done.join(', ')}; safe requests executed again: ${repeated}; others lost: ${lost}`,
   )
+  if (minutes.length > 0)
+    lines.push(`memory by minutes, MiB: ${minutes.map((bytes) => (bytes / 1024 / 1024).toFixed(0)).join(' ')}`)
   if (memory !== undefined) {
     const [warm, end] = memory.map((bytes) => `${(bytes / 1024 / 1024).toFixed(0)} MiB`)
     lines.push(`memory after the first minute ${warm}, at the end ${end}`)

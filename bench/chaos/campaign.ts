@@ -52,6 +52,8 @@ export interface Report {
   readonly seconds: number
   /** Bytes of memory of the balancer: after the first minute, and at the end. Absent: it did not run for long enough, or ended in between. */
   readonly memory?: readonly [number, number]
+  /** The same at the end of each minute. */
+  readonly minutes: readonly number[]
 }
 
 export async function run(campaign: Campaign, signal: AbortSignal): Promise<Report> {
@@ -123,6 +125,7 @@ class Run {
         left: [...this.#left],
         seconds,
         ...(memory === undefined ? {} : { memory }),
+        minutes: this.#minutes(),
       }
     } finally {
       this.#undo()
@@ -146,6 +149,11 @@ class Run {
     const told = [before, after].map((bytes) => `${(bytes / 1024 / 1024).toFixed(0)} MiB`).join(', at the end ')
     if (after > before * MOST_MEMORY) this.#problem(`memory after the first minute ${told}`)
     return [before, after]
+  }
+
+  #minutes(): number[] {
+    const ends = Array.from({ length: Math.floor(this.#memory.length / WARM_S) }, (_, i) => (i + 1) * WARM_S)
+    return ends.map((end) => quantile(this.#memory.slice(end - 10, end), 0.5))
   }
 
   #compareLost(lost: number): void {
