@@ -38,7 +38,16 @@ function read(input: Buffer, random: Random, whole: boolean): string[] {
   return told
 }
 
-/** The same from the description in RFC 9113 §4.1 and §6.1. */
+/** Sizes of frames whose size says all by itself: RFC 9113 §6.4, §6.5, §6.7 to §6.9. */
+const SIZES: Readonly<Record<number, (size: number, flags: number) => boolean>> = {
+  3: (size) => size === 4,
+  4: (size, flags) => (flags % 2 === 1 ? size === 0 : size % 6 === 0),
+  6: (size) => size === 8,
+  7: (size) => size >= 8,
+  8: (size) => size === 4,
+}
+
+/** The same from the description in RFC 9113 §4.1 and §6. */
 function reference(input: Buffer): string[] {
   const told: string[] = []
   for (let at = 0; at + HEADER_BYTES <= input.length; ) {
@@ -46,7 +55,7 @@ function reference(input: Buffer): string[] {
     const [type = 0, flags = 0] = [input[at + 3], input[at + 4]]
     const stream = input.readUInt32BE(at + 5) & 0x7fff_ffff
     const payload = input.subarray(at + HEADER_BYTES, at + HEADER_BYTES + length)
-    if (length > MAX_FRAME) return [...told, 'bad 6']
+    if (length > MAX_FRAME || SIZES[type]?.(length, flags) === false) return [...told, 'bad 6']
     at += HEADER_BYTES + length
     if (type !== DATA) {
       if (payload.length === length) told.push(`frame ${type} ${flags} ${stream} ${payload.toString('latin1')}`)

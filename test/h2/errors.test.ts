@@ -16,6 +16,7 @@ const more = (...fields: Fields): Fields => [...GET, ...fields]
 const without = (name: string): Fields => GET.filter(([n]) => n !== name)
 const large = Buffer.alloc(16_385)
 const open = headers(1, POST, endHeaders)
+const cut = block([...GET, ['x-large', 'x'.repeat(4000)]])
 
 const SECTIONS: Record<string, readonly Row[]> = {
   '4.1 frame format': [
@@ -29,6 +30,14 @@ const SECTIONS: Record<string, readonly Row[]> = {
     ['DATA above it', { goaway: CODE.size }, [open, data(1, large)]],
     ['HEADERS above it', { goaway: CODE.size }, [frame(TYPE.headers, endHeaders, 1, large)]],
     ['an unknown frame above it', { goaway: CODE.size }, [frame(0x16, 0, 0, large)]],
+  ],
+  '4.2 frames of a wrong size, told before their payload has come': [
+    ['SETTINGS', { goaway: CODE.size }, [frame(TYPE.settings, 0, 0, '\0\x03\0\0\0\x64\0\x02', 9)]],
+    ['an acknowledgement', { goaway: CODE.size }, [frame(TYPE.settings, FLAG.ack, 0, '', 6)]],
+    ['PING', { goaway: CODE.size }, [frame(TYPE.ping, 0, 0, '', 9)]],
+    ['GOAWAY', { goaway: CODE.size }, [frame(TYPE.goaway, 0, 0, '', 7)]],
+    ['WINDOW_UPDATE', { goaway: CODE.size }, [frame(TYPE.window, 0, 0, '', 8)]],
+    ['RST_STREAM', { goaway: CODE.size }, [open, frame(TYPE.reset, 0, 1, '', 5)]],
   ],
   '4.3 field compression': [
     ['an index beyond the tables', { goaway: CODE.compression }, [frame(TYPE.headers, 5, 1, Buffer.from([0xff, 0]))]],
@@ -44,6 +53,8 @@ const SECTIONS: Record<string, readonly Row[]> = {
       [headers(1, GET, endStream), headers(3, GET)],
     ],
     ['an unknown frame within a block', { goaway: CODE.protocol }, [headers(1, GET, endStream), frame(0x16, 0, 1)]],
+    ['the same on stream 0', { goaway: CODE.protocol }, [headers(1, GET, endStream), frame(0x16, 0, 0, '12345678')]],
+    ['DATA within a block', { goaway: CODE.protocol }, [headers(1, POST, 0), data(1, 'test')]],
   ],
   '5.1 stream states': [
     ['DATA on an idle stream', { goaway: CODE.protocol }, [data(1, 'x')]],
@@ -184,6 +195,30 @@ const SECTIONS: Record<string, readonly Row[]> = {
       ],
     ],
     [
+      'a head cut within a field, with a large one',
+      { status: 200 },
+      [
+        frame(TYPE.headers, endStream, 1, cut.subarray(0, 5)),
+        frame(TYPE.continuation, 0, 1, cut.subarray(5, 10)),
+        frame(TYPE.continuation, 0, 1, cut.subarray(10, 3000)),
+        frame(TYPE.continuation, endHeaders, 1, cut.subarray(3000)),
+      ],
+    ],
+    [
+      'followed by DATA',
+      { goaway: CODE.protocol },
+      [headers(1, POST, 0), frame(TYPE.continuation, 0, 1, block([['a', 'b']])), data(1, 'test')],
+    ],
+    [
+      'behind the last one',
+      { goaway: CODE.protocol },
+      [
+        headers(1, GET, endStream),
+        frame(TYPE.continuation, endHeaders, 1, block([['a', 'b']])),
+        frame(TYPE.continuation, endHeaders, 1, block([['a', 'b']])),
+      ],
+    ],
+    [
       'behind a block that has ended',
       { goaway: CODE.protocol },
       [headers(1, POST, endHeaders), frame(TYPE.continuation, endHeaders, 1, block(GET))],
@@ -239,6 +274,7 @@ const SECTIONS: Record<string, readonly Row[]> = {
     ),
     ['transfer_encoding', { status: 400 }, [headers(1, more(['transfer_encoding', 'chunked']))]],
     ['TE that is not trailers', { reset: CODE.protocol }, [headers(1, more(['te', 'gzip']))]],
+    ['TE with more than that', { reset: CODE.protocol }, [headers(1, more(['te', 'trailers, deflate']))]],
     ['TE that is', { status: 200 }, [headers(1, more(['te', 'trailers']))]],
   ],
   '8.3 pseudo-fields': [

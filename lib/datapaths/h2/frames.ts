@@ -42,6 +42,25 @@ const IN_PADDING = 4
 
 const NOTHING = Buffer.alloc(0)
 
+/** What is wrong with the size of a frame, whatever it holds; '': nothing. That of PRIORITY is its stream's business (RFC 9113 §6.3). */
+function sizeProblem(type: number, flags: number, length: number): string {
+  switch (type) {
+    case RST_STREAM:
+      return length === 4 ? '' : 'RST_STREAM has four bytes'
+    case SETTINGS:
+      if ((flags & ACK) !== 0) return length === 0 ? '' : 'an acknowledgement is empty'
+      return length % 6 === 0 ? '' : 'a setting has six bytes'
+    case PING:
+      return length === 8 ? '' : 'PING has eight bytes'
+    case GOAWAY:
+      return length >= 8 ? '' : 'GOAWAY has eight bytes at least'
+    case WINDOW_UPDATE:
+      return length === 4 ? '' : 'WINDOW_UPDATE has four bytes'
+    default:
+      return ''
+  }
+}
+
 export class FrameReader {
   length = 0
   type = 0
@@ -131,7 +150,11 @@ export class FrameReader {
       if (length > 0) return
       if (this.#state === IN_PADDING_LENGTH) this.#fail(FRAME_SIZE_ERROR, 'a frame is too short')
       this.#state = IN_HEADER
-    } else if (length === 0) {
+      return
+    }
+    const problem = sizeProblem(this.type, this.flags, length)
+    if (problem !== '') this.#fail(FRAME_SIZE_ERROR, problem)
+    else if (length === 0) {
       this.bytes = NOTHING
       this.start = 0
       this.end = 0

@@ -326,9 +326,8 @@ export abstract class Inbound {
   }
 
   #onReset(): void {
-    const { stream: id, bytes, start, end } = this.#reader
+    const { stream: id, bytes, start } = this.#reader
     const session = this.#session
-    if (end - start !== 4) return this.fail(FRAME_SIZE_ERROR, 'RST_STREAM has four bytes')
     if (this.idle(id)) return this.fail(PROTOCOL_ERROR, 'RST_STREAM on an idle stream')
     session.onResetReceived(id)
     const stream = session.streams.get(id)
@@ -343,7 +342,6 @@ export abstract class Inbound {
     const { flags, bytes, start, end } = this.#reader
     if ((flags & ACK) !== 0) {
       if (!this.settled) return this.fail(PROTOCOL_ERROR, 'the first frame is not SETTINGS')
-      if (end > start) return this.fail(FRAME_SIZE_ERROR, 'an acknowledgement is empty')
       this.spend(1)
       this.#decoder.settle(this.#session.options.headerTable)
       return
@@ -357,8 +355,7 @@ export abstract class Inbound {
   }
 
   #onPing(): void {
-    const { flags, bytes, start, end } = this.#reader
-    if (end - start !== 8) return this.fail(FRAME_SIZE_ERROR, 'PING has eight bytes')
+    const { flags, bytes, start } = this.#reader
     if ((flags & ACK) !== 0) {
       if (this.spend(1)) this.#session.onPingAnswered()
       return
@@ -367,15 +364,13 @@ export abstract class Inbound {
   }
 
   #onGoaway(): void {
-    const { bytes, start, end } = this.#reader
-    if (end - start < 8) return this.fail(FRAME_SIZE_ERROR, 'GOAWAY has eight bytes at least')
+    const { bytes, start } = this.#reader
     if (this.spend(1)) this.#session.onGoaway(readUint32(bytes, start) & 0x7fffffff, readUint32(bytes, start + 4))
   }
 
   #onWindowUpdate(): void {
-    const { stream: id, bytes, start, end } = this.#reader
+    const { stream: id, bytes, start } = this.#reader
     const session = this.#session
-    if (end - start !== 4) return this.fail(FRAME_SIZE_ERROR, 'WINDOW_UPDATE has four bytes')
     const increment = readUint32(bytes, start) & 0x7fffffff
     if (!this.spend(1)) return
     if (id === 0) {
