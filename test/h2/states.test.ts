@@ -1,7 +1,20 @@
 /** RFC 9113 §5.1: every frame in every state of a stream, beside another stream that goes on whatever becomes of this one. */
 import t from 'tap'
 import { startBackend } from '../support/backend.ts'
-import { block, data, FLAG, type FrameClient, frame, GET, get, headers, POST, TYPE, uint32 } from './fixtures/client.ts'
+import {
+  block,
+  data,
+  type Fields,
+  FLAG,
+  type FrameClient,
+  frame,
+  GET,
+  get,
+  headers,
+  POST,
+  TYPE,
+  uint32,
+} from './fixtures/client.ts'
 import { CODE, startFronts, verdict, type Wanted } from './fixtures/fronts.ts'
 
 const { endHeaders, endStream } = FLAG
@@ -125,6 +138,44 @@ t.test(
     }
   },
 )
+
+t.test('a stream that has its answer is over, however many before it were left out', async (t) => {
+  for (const { name, dial } of fronts)
+    for (const [title, bytes] of [
+      ['DATA', data(5, 'x')],
+      ['HEADERS', headers(5, GET)],
+    ] as const) {
+      const client = await (await dial(t)).open()
+      client.send(headers(5, GET))
+      await client.answer(5)
+      await ended(client, 5)
+      client.send(bytes)
+      t.same(await verdict(client, over), over, `${name}: ${title}`)
+    }
+})
+
+t.test('the rest of a request that has its answer is still held to the rules', async (t) => {
+  const early = (...fields: Fields): Buffer =>
+    headers(SUBJECT, [[':method', 'POST'], ...get('/early').slice(1), ...fields], endHeaders)
+  const flow = reset(CODE.flow)
+  const malformed = reset(CODE.protocol)
+  for (const { name, dial } of fronts)
+    for (const [title, wanted, head, ...rest] of [
+      ['more than its length', malformed, early(['content-length', '1']), data(SUBJECT, 'test')],
+      ['in two frames', malformed, early(['content-length', '5']), data(SUBJECT, 'test', 0), data(SUBJECT, 'test')],
+      ['less than its length', malformed, early(['content-length', '5']), data(SUBJECT, 'test')],
+      ['trailers with a pseudo-field', malformed, early(), headers(SUBJECT, [[':method', 'POST']])],
+      ['a window that grows by nothing', malformed, early(), frame(TYPE.window, 0, SUBJECT, uint32(0))],
+      ['one that grows too large', flow, early(), frame(TYPE.window, 0, SUBJECT, uint32(2 ** 31 - 1))],
+      ['padding that is too long', wrong, early(), data(SUBJECT, '\x06Test', FLAG.padded | endStream)],
+    ] as const) {
+      const client = await (await dial(t)).open()
+      client.send(head)
+      t.equal(await client.status(SUBJECT), 403)
+      client.send(...rest)
+      t.same(await verdict(client, wanted), wanted, `${name}: ${title}`)
+    }
+})
 
 t.test('more resets than are remembered never end the connection', async (t) => {
   for (const { name, dial } of fronts) {

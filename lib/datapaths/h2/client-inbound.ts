@@ -61,7 +61,7 @@ export class ClientInbound extends Inbound {
       if (session.outbound.resets.has(id) || session.disregards(id)) this.spend(1)
       else if (this.#late(id)) this.failStream(id, STREAM_CLOSED)
       else {
-        const opened = this.#opened * 2 > this.last // none was left out: it has been there
+        const opened = id === this.last || this.#opened * 2 > this.last // it, or none was left out: it has been there
         this.fail(opened ? STREAM_CLOSED : PROTOCOL_ERROR, 'HEADERS on a stream that is over')
       }
       return
