@@ -228,6 +228,29 @@ for (const { name, dial } of fronts) {
   })
 }
 
+t.test('3.4 what is neither the preface nor of HTTP gets the end of the connection, and no text', async (t) => {
+  const [clear] = fronts
+  const told = async (...pieces: readonly string[]): Promise<string> => {
+    const client = await clear?.dial(t)
+    let text = ''
+    client?.socket.on('data', (bytes: Buffer) => (text += bytes.toString('latin1')))
+    for (const piece of pieces) {
+      client?.send(Buffer.from(piece))
+      await new Promise((resolve) => setImmediate(resolve))
+    }
+    await client?.next(() => false)
+    return text
+  }
+  const NEITHER = 'INVALID CONNECTION PREFACE\r\n\r\n'
+  t.equal(await told(NEITHER), '')
+  t.equal(await told(...NEITHER), '', 'in any pieces')
+  t.equal(await told('PRI * '.padEnd(24, 'X'), '\r\n\r\n'), '')
+  t.match(await told('GET / HTTP/1.x\r\n\r\n'), /^HTTP\/1\.1 400 /, 'what is of HTTP gets its answer')
+  t.match(await told('GET /\r\n\r\n'), /^HTTP\/1\.1 400 /)
+  const later = await told(`GET / HTTP/1.1\r\nHost: a.test\r\n\r\n`, NEITHER)
+  t.match(later, /^HTTP\/1\.1 200 [\s\S]*HTTP\/1\.1 400 /, 'and so does a client that has spoken it')
+})
+
 t.test('a preface that goes wrong ends the connection, with GOAWAY where nothing else can be meant', async (t) => {
   const [clear, secure] = fronts
   for (const at of [0, 3, 15, 18, 23]) {

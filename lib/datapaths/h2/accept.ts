@@ -15,7 +15,9 @@ export function acceptHttp(context: HttpContext, wire: Wire, client: number, end
   else {
     const next = (http2: boolean, first: Buffer): void => {
       context.sessions.delete(waiting)
-      const session = http2 ? new H2Session(context, wire, client, ended) : new H1Session(context, wire, client, ended)
+      const session = http2
+        ? new H2Session(context, wire, client, ended)
+        : new H1Session(context, wire, client, ended, true)
       session.start()
       session.onBytes(first, first.length)
     }

@@ -52,12 +52,15 @@ export class H1Session implements Session, WireSink, DeadlineOwner, Requester {
   /** More requests came early than are kept: the connection closes after the answer under way. */
   #dropped = false
   #lingered = 0
+  /** Nothing says yet that the client speaks HTTP/1: it may have meant HTTP/2. */
+  #doubtful: boolean
 
-  constructor(context: HttpContext, wire: Wire, client: number, closed: () => void) {
+  constructor(context: HttpContext, wire: Wire, client: number, closed: () => void, doubtful = false) {
     this.#context = context
     this.wire = wire
     this.client = client
     this.#closed = closed
+    this.#doubtful = doubtful
     this.peerAddress = wire.remoteAddress
     this.peerPort = wire.remotePort
     const scheme = context.view.tls === null ? 'http' : 'https'
@@ -193,6 +196,7 @@ export class H1Session implements Session, WireSink, DeadlineOwner, Requester {
       this.#refuse(head, buf, at)
       return end
     }
+    this.#doubtful = false
     this.#mode = 'wait'
     const exchange = new Exchange(this.#context, this, head, buf, at)
     this.#exchange = exchange
@@ -218,12 +222,13 @@ export class H1Session implements Session, WireSink, DeadlineOwner, Requester {
     this.#ownCaches = null
   }
 
-  /** A request that is not forwarded: answered, logged, and the connection closes. */
+  /** A request that is not forwarded: answered, logged, and the connection closes. A broken preface of HTTP/2 gets no text (RFC 9113 §3.4). */
   #refuse(head: RequestHead, buf: Buffer, base: number): void {
     const { status, problem } = { status: head.error, problem: head.problem }
     const id = newId()
-    const text = reply({ status, id, detail: problem, json: false, close: true, headOnly: false })
-    this.wire.writeText(text)
+    const mute = this.#doubtful && head.foreign
+    const text = mute ? '' : reply({ status, id, detail: problem, json: false, close: true, headOnly: false })
+    if (!mute) this.wire.writeText(text)
     const reason: Reason = status === 414 || status === 431 ? 'too-large' : status === 400 ? 'bad-request' : 'refused'
     this.#report(
       refusedHead({ session: this, context: this.#context, head, buf, base, id, reason, bytesOut: text.length }),

@@ -68,6 +68,8 @@ export class Head {
   /** HTTP status of the refusal, and what was wrong. */
   error = 0
   problem = ''
+  /** Its first line names another protocol than HTTP. */
+  foreign = false
   /** Minor version of HTTP/1.x. */
   minor = 1
   methodStart = 0
@@ -92,6 +94,7 @@ export class Head {
     this.pos = 0
     this.error = 0
     this.problem = ''
+    this.foreign = false
     this.minor = 1
     this.methodStart = 0
     this.methodEnd = 0
@@ -188,7 +191,10 @@ export class Head {
             if (p === end) return this.#pause(p - base)
             const byte = buf[p] as number
             const right = i < 5 ? byte === HTTP_1[i] : i === 6 ? byte === 46 : byte >= 48 && byte <= 57
-            if (!right) return this.#refuse(400, 'the version is malformed')
+            if (!right) {
+              this.foreign = i < 5
+              return this.#refuse(400, 'the version is malformed')
+            }
             if (i === 5) this.#major = byte - 48
             if (i === 7) this.minor = byte - 48
             p++
