@@ -2,7 +2,7 @@
 import { setImmediate as others } from 'node:timers/promises'
 import { parentPort, workerData } from 'node:worker_threads'
 import { Board, ThreadCell } from './board/index.ts'
-import { createRelayedLogger, DeadlineWheel, messageOf, nowMs, onFault } from './core/index.ts'
+import { collectGarbage, createRelayedLogger, DeadlineWheel, messageOf, nowMs, onFault } from './core/index.ts'
 import { createDatapath, type Datapath, Doors, Heartbeat, type ThreadTools, turnsOfLoop } from './datapaths/index.ts'
 import type { Answer, FromThread, Request, ThreadStart, ToThread } from './service/index.ts'
 import { AccessLog } from './telemetry/index.ts'
@@ -93,7 +93,7 @@ async function obey(message: ToThread): Promise<void> {
     case 'reopen-logs':
       return tools.accessLog.reopen()
     case 'collect':
-      return void globalThis.gc?.() // an idle thread collects nothing by itself
+      return collectGarbage()
     case 'die':
       throw new Error('ended on purpose')
     default:

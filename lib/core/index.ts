@@ -6,6 +6,7 @@ export { type Clock, ManualClock, nowMs, systemClock, wallAt } from './clock.ts'
 export { durationOf } from './duration.ts'
 export { BalancerError, codeOf, ERRORS, type ErrorCode, type ErrorSource, messageOf } from './errors.ts'
 export { FAULT, type FaultListener, fault, onFault } from './faults.ts'
+export { collectGarbage } from './garbage.ts'
 export { hashText, mix32 } from './hash.ts'
 export { isHostName } from './host-name.ts'
 export {

@@ -1,7 +1,6 @@
 /** Runs the virtual services of a configuration: rows, certificates, ports, probes, operators' wishes and data threads. */
 import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
-import { setFlagsFromString } from 'node:v8'
 import { Board, newBindings, type Overload, RowBook, sharedTime } from '../board/index.ts'
 import type { Config, ServiceDiff } from '../config/index.ts'
 import { type BalancerError, type Clock, type Logger, messageOf } from '../core/index.ts'
@@ -107,7 +106,6 @@ export class Manager {
     })
     this.startedAt = clock.wall()
     this.mishaps = new Mishaps(log, () => clock.wall())
-    setFlagsFromString('--expose-gc') // for threads that start from now on: see `collect`
     this.#memory = new Memory({ path: stateFile === 'off' ? null : stateFile, clock, log })
     const use = new MemoryUse()
     const collect = () => this.#threads?.broadcast({ type: 'collect' })

@@ -1,5 +1,6 @@
 /** Starting: it works whole, or it fails with one sentence that names the service, the place and the cause. */
 import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
 import { type AddressInfo, createServer } from 'node:net'
 import t from 'tap'
 import { startTcpBackend } from '../support/backend.ts'
@@ -119,4 +120,17 @@ t.test('a file that is not there is told', async (t) => {
   const exit = await startBalancerExpectingFailure(t, 'version: 1\n', { args: ['/nowhere/else.yaml'] })
   t.equal(exit.code, 2)
   t.notMatch(exit.stderr, /\n\s+at /, 'no stack trace')
+})
+
+t.test('data threads take what node has compiled, and our cache, as the process does', async (t) => {
+  // V8 takes neither once a flag is another, which made a third of a thread's start (`lib/core/garbage.ts`).
+  const dir = t.testdir({
+    'tell.cjs': `const { cachedDataVersionTag } = require('node:v8')
+require('node:fs').appendFileSync(__dirname + '/tags', cachedDataVersionTag() + '\\n')`,
+  })
+  const env = { NODE_OPTIONS: `--require=${dir}/tell.cjs` }
+  await startBalancer(t, { appliance: { threads: 2 }, virtualServices: { shop: service() } }, { env })
+  const tags = readFileSync(`${dir}/tags`, 'utf8').trim().split('\n')
+  t.equal(tags.length, 3, 'the process and two data threads')
+  t.equal(new Set(tags).size, 1)
 })
