@@ -44,7 +44,7 @@ export const isGatewayError = (status: number): boolean => status >= 502 && stat
 export const UNAVAILABLE = 14
 
 export abstract class PlacedFlow implements Flow, FlowRecord {
-  readonly #context: ServiceContext
+  protected readonly context: ServiceContext
   protected readonly begunAt = nowMs()
   protected backend: Backend | null = null
   protected over = false
@@ -94,7 +94,7 @@ export abstract class PlacedFlow implements Flow, FlowRecord {
   phase: Phase = 'queue'
 
   constructor(context: ServiceContext, clientAddress: string, clientPort: number, id: string) {
-    this.#context = context
+    this.context = context
     this.place = context.pools[0]
     this.protocol = context.view.protocol
     this.service = context.view.name
@@ -108,7 +108,7 @@ export abstract class PlacedFlow implements Flow, FlowRecord {
   protected abstract useIdle(backend: Backend): boolean
   /** Connects to `backend`; `done` is never called before this returned. */
   protected dial(backend: Backend, done: Dialled): { cancel(): void } {
-    const { wheel, view, preamble } = this.#context
+    const { wheel, view, preamble } = this.context
     return new Dial(backend, wheel, view.timeouts.connect, done, preamble)
   }
   protected abstract onDialled(backend: Backend, wire: Wire): void
@@ -120,12 +120,12 @@ export abstract class PlacedFlow implements Flow, FlowRecord {
   /** Looks for a backend; waits for the first probe results where there are none yet, at most for the start grace. */
   protected seekBackend(): void {
     const { pool, view } = this.place
-    if (pool.undecided()) void this.#hold(this.#context.wheel.now + view.startGrace)
+    if (pool.undecided()) void this.#hold(this.context.wheel.now + view.startGrace)
     else this.#seek()
   }
 
   async #hold(until: number): Promise<void> {
-    const { wheel } = this.#context
+    const { wheel } = this.context
     while (this.place.pool.undecided() && wheel.now < until) {
       await this.place.pool.changed(until - wheel.now)
       if (this.over) return
@@ -137,8 +137,8 @@ export abstract class PlacedFlow implements Flow, FlowRecord {
 
   /** The service may have another view since the flow began: its backend is one of those that there are now. */
   #renew(): void {
-    const { latest } = this.#context.life
-    if (latest === this.#context || latest === null) return
+    const { latest } = this.context.life
+    if (latest === this.context || latest === null) return
     const { name } = this.place.view
     this.place = latest.pools.find(({ view }) => view.name === name) ?? this.place
   }
@@ -162,7 +162,7 @@ export abstract class PlacedFlow implements Flow, FlowRecord {
     const since = nowMs()
     this.#waiting = new Turn(
       pool,
-      this.#context.wheel,
+      this.context.wheel,
       () => this.#onRoom(since),
       () => {
         this.#waiting = null
@@ -251,7 +251,7 @@ export abstract class PlacedFlow implements Flow, FlowRecord {
 
   /** No further try is allowed. */
   protected get spent(): boolean {
-    return this.tries > this.#context.view.retries
+    return this.tries > this.context.view.retries
   }
 
   /**
@@ -266,7 +266,7 @@ export abstract class PlacedFlow implements Flow, FlowRecord {
     }
     const { backend } = this
     this.#release()
-    this.#context.cell.retry(reason)
+    this.context.cell.retry(reason)
     // An idle connection that had died says nothing of its backend, and yet another one is the safer choice where clients are not
     // bound: many at once die with their backend, whose kernel may take connections a moment longer.
     this.#seek(leave === null && !this.place.pool.sticky ? backend : null)
@@ -276,7 +276,7 @@ export abstract class PlacedFlow implements Flow, FlowRecord {
     const { backend } = this
     if (reason === 'connect-failed' || reason === 'stale-connection' || this.#budgeted !== null || backend === null)
       return true
-    const { retryBudget, active, cell } = this.#context
+    const { retryBudget, active, cell } = this.context
     if (!retryBudget.take(backend, active)) {
       cell.retryDenied()
       return false
@@ -294,8 +294,8 @@ export abstract class PlacedFlow implements Flow, FlowRecord {
   protected conclude(by: string, reason: Reason | '', now = nowMs()): boolean {
     if (this.over) return false
     this.over = true
-    const { cell, accessLog, retryBudget } = this.#context
-    this.#context.active--
+    const { cell, accessLog, retryBudget } = this.context
+    this.context.active--
     this.#dial?.cancel()
     this.#waiting?.leave()
     if (this.#budgeted !== null) retryBudget.give(this.#budgeted)

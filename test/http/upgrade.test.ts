@@ -308,6 +308,14 @@ t.test('a tunnel without a byte in either direction ends', async (t) => {
   t.ok(await backend.last('/echo').connection.untilClosed())
 })
 
+t.test('the log tells how long a tunnel was, not how long it took to open', async (t) => {
+  const line = await eventually('the line of the tunnel', async () =>
+    (await rig.balancer.accessLog()).find(({ service }) => service === 'idle'),
+  )
+  t.equal(line['status'], 101)
+  t.ok(Number(line['totalMs']) >= 200, `${line['totalMs']} ms`)
+})
+
 t.test('the backend got every request whole', async (t) => {
   t.strictSame(backend.faults, [])
 })

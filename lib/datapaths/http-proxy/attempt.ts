@@ -17,11 +17,6 @@ export const BAD_RESPONSE: Failure = {
   reason: 'bad-response',
   detail: 'the backend gave an answer that is not HTTP',
 }
-export const GONE: Failure = {
-  status: 502,
-  reason: 'backend-closed',
-  detail: 'the backend closed the connection without an answer',
-}
 
 /** What an exchange hears of its try. */
 export interface Responder {

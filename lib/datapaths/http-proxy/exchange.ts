@@ -11,18 +11,16 @@ import type { Backend } from '../../pool/index.ts'
 import type { Offer } from '../compression/compression.ts'
 import { blameOf } from '../http/blame.ts'
 import { BodyPace } from '../http/body-pace.ts'
-import { challengeReply } from '../http/challenge.ts'
-import { Expectation, type Teller } from '../http/expectation.ts'
 import type { Filtering } from '../http/filtering.ts'
 import { givenReply, reply } from '../http/replies.ts'
-import { TOO_SLOW } from '../http/upload.ts'
+import { RequestFlow, type Taker } from '../http/request-flow.ts'
+import { TOO_LARGE, TOO_SLOW } from '../http/upload.ts'
 import { newId } from '../ids.ts'
-import { isGatewayError, PlacedFlow } from '../placed-flow.ts'
 import { formatHeader } from '../proxy-protocol/format.ts'
 import type { Wire } from '../wire.ts'
 import { BackendStream } from './agent.ts'
 import type { Answer } from './answer.ts'
-import { Attempt, BAD_RESPONSE, GONE, type Responder } from './attempt.ts'
+import { Attempt, BAD_RESPONSE, type Responder } from './attempt.ts'
 import { type BodyOwner, RequestBody } from './body.ts'
 import type { ProxyEngine } from './engine.ts'
 import { type FilteredFields, filterRequest, filterResponse } from './filters.ts'
@@ -43,34 +41,22 @@ import { type RawAnswer, type ResponseHead, rawAnswer, readAnswer } from './resp
 
 const INTERIM: ResponseHop = { body: 'none', connection: '', upgrade: '', trailers: false }
 
-export class ProxyExchange extends PlacedFlow implements Responder, BodyOwner, PackingOwner, Teller {
+export class ProxyExchange extends RequestFlow implements Responder, BodyOwner, PackingOwner {
   readonly #engine: ProxyEngine
-  readonly #client: Requester
+  protected readonly client: Requester
   readonly #head: RequestHead
   readonly #req: IncomingMessage
   readonly #res: Answer
   readonly #body: RequestBody
-  /** null: the client did not ask for a 100. */
-  readonly #expectation: Expectation | null
   readonly #writtenBefore: number
   /** What goes on, but for a Host that depends on the backend. */
   readonly #fields: readonly string[]
   /** What the filters made of it; null: there are none. */
-  readonly #filtered: FilteredFields | null
+  protected readonly filtered: FilteredFields | null
   /** How the answer may be compressed; null: not at all. */
   readonly #offer: Offer | null
   #packing: Packing | null = null
   #attempt: Attempt | null = null
-  #closeAfter = false
-  #queued = Number.POSITIVE_INFINITY
-  /** When the request could go out. */
-  #sentAt = this.begunAt
-  /** When the last of its body came; 0: it has none, or not yet. */
-  #wholeAt = 0
-  /** The answer's head is out. */
-  answered = false
-  /** Bytes went to the client since the last look (half-closed clients are watched by it). */
-  progressed = false
 
   readonly method: string
   readonly target: string
@@ -87,13 +73,13 @@ export class ProxyExchange extends PlacedFlow implements Responder, BodyOwner, P
       hop.trusted ? engine.clientOf(head.fields, hop.address) : hop.address,
       client.peerPort,
       (hop.trusted && requestIdOf(head.fields)) || newId(),
+      head.expectContinue,
     )
     this.#engine = engine
-    this.#client = client
+    this.client = client
     this.#head = head
     this.#req = req
     this.#res = res
-    this.#expectation = head.expectContinue ? new Expectation(engine.context.wheel, this) : null
     this.#writtenBefore = client.written
     this.#offer = engine.context.compression === null ? null : offerTo(engine.context.compression, head)
     this.method = head.method
@@ -108,8 +94,8 @@ export class ProxyExchange extends PlacedFlow implements Responder, BodyOwner, P
     this.#body = new RequestBody(req, chunked || length > 0, !chunked, limit, this)
     const whole = requestFields(head, view.http, hop, this.id)
     const fields = engine.context.affinityFields?.forwardList(whole) ?? whole
-    this.#filtered = this.#filter(engine.context.filtering, fields)
-    this.#fields = withoutGarbling(this.#filtered === null ? fields : this.#filtered.fields)
+    this.filtered = this.#filter(engine.context.filtering, fields)
+    this.#fields = withoutGarbling(this.filtered === null ? fields : this.filtered.fields)
     res.on('finish', () => this.#finished())
     res.on('drain', () => this.onClientFlushed())
   }
@@ -118,11 +104,11 @@ export class ProxyExchange extends PlacedFlow implements Responder, BodyOwner, P
     if (filtering === null) return null
     const { method, path, authority } = this.#head
     const { clientAddress, id } = this
-    const { scheme } = this.#client.hop
+    const { scheme } = this.client.hop
     return filterRequest(filtering, { method, target: path, authority, scheme, clientAddress, id }, fields)
   }
 
-  get requestDone(): boolean {
+  override get requestDone(): boolean {
     return this.#body.done || this.#req.complete
   }
 
@@ -131,64 +117,40 @@ export class ProxyExchange extends PlacedFlow implements Responder, BodyOwner, P
     return this.#res.writableEnded
   }
 
-  start(): void {
-    const { requestLimit, challenges, load } = this.#engine.context
-    if (load.shedding) return this.refuse(503, 'overload', 'there is too much to do')
-    const proof = challenges.http === null ? null : challengeReply(challenges.http, this.method, this.target)
-    if (proof !== null) return this.#give(proof)
-    if (requestLimit !== null) {
-      const { hop, client } = this.#client
-      const wait = hop.trusted
-        ? requestLimit.askFor(this.clientAddress, this.begunAt)
-        : requestLimit.ask(client, this.begunAt)
-      if (wait > 0) return this.refuse(429, 'limit-rate', 'there are too many requests from this address', wait)
-    }
-    const { maxBody } = this.#engine.context.view.http
-    if (maxBody !== undefined && this.#head.framing.length > maxBody) return this.onBodyTooLarge()
-    const given = this.#filtered?.reply
-    if (given) return this.#give(given)
-    if (this.#filtered !== null) {
-      const place = this.#engine.context.poolFor(this.#filtered.view)
-      if (place === null) return this.refuse(404, 'no-route', 'no route leads there')
-      this.place = place
-    }
+  protected override get tooLarge(): boolean {
+    const { maxBody } = this.context.view.http
+    return maxBody !== undefined && this.#head.framing.length > maxBody
+  }
+
+  protected override readKeys(): void {
     const { fields, path } = this.#head
     this.hashKey = this.place.hashKey?.ofFields(fields, path) ?? ''
-    const { affinityFields } = this.#engine.context
-    if (affinityFields !== null)
-      this.affinityKey = affinityFields.keyOf(affinityFields.readList(this.#head.fields), this.place)
-    this.seekBackend()
+    const { affinityFields } = this.context
+    if (affinityFields !== null) this.affinityKey = affinityFields.keyOf(affinityFields.readList(fields), this.place)
   }
 
   /** Answers as a filter says. */
-  #give(given: Reply): void {
+  protected override give(given: Reply): void {
     if (given.detail !== null) return this.refuse(given.status, 'refused', given.detail)
     const keep = this.#keeps() && !this.#waits
     this.#answerOurselves(given.status, keep, givenReply(given, !keep, this.method === 'HEAD'))
   }
 
-  protected override onUnplaced(): void {
-    const { status, reason, detail, retryAfter } = this.failure
-    const sorry = reason === 'no-backend' ? this.#engine.context.sorryOf(this.place) : undefined
-    if (sorry !== undefined) this.#give(sorry)
-    else this.refuse(status, reason, detail, retryAfter)
-  }
-
   protected override useIdle(backend: Backend): boolean {
     if (this.answered) return true // refused meanwhile: no connection is wanted
-    if (!this.#client.agentOf(backend).ready) return false
+    if (!this.client.agentOf(backend).ready) return false
     this.connectMs = 0
-    this.#sentAt = nowMs()
+    this.sentAt = nowMs()
     this.#send(backend, null)
     return true
   }
 
   protected override onDialled(backend: Backend, wire: Wire): void {
     if (this.answered) return wire.destroy()
-    const { wheel, view } = this.#engine.context
-    this.#sentAt = nowMs()
+    const { wheel, view } = this.context
+    this.sentAt = nowMs()
     const { sendProxy } = backend
-    const header = sendProxy === 'off' ? null : Buffer.from(formatHeader(sendProxy, this.#client.wire), 'latin1')
+    const header = sendProxy === 'off' ? null : Buffer.from(formatHeader(sendProxy, this.client.wire), 'latin1')
     this.#send(backend, new BackendStream(wire, wheel, view.timeouts.backendIdle, header))
   }
 
@@ -199,9 +161,9 @@ export class ProxyExchange extends PlacedFlow implements Responder, BodyOwner, P
     const attempt = new Attempt(backend, this, dialled)
     this.#attempt = attempt
     try {
-      attempt.send(this.#engine.proxy, this.#client.agentOf(backend), this.#req, this.#res, {
+      attempt.send(this.#engine.proxy, this.client.agentOf(backend), this.#req, this.#res, {
         method: head.method,
-        path: this.#filtered?.target ?? head.path,
+        path: this.filtered?.target ?? head.path,
         fields: withHost(this.#fields, backend),
         body: this.#body.open(),
         maxHead: this.#engine.answerBytes,
@@ -218,10 +180,10 @@ export class ProxyExchange extends PlacedFlow implements Responder, BodyOwner, P
     const { bodyRate } = view.limits
     const { backend } = this
     if (!this.#body.done) this.#attempt?.flush()
-    if (!this.#body.done && backend !== null) this.#expectation?.sent(!this.#passesExpect || context.isOld(backend))
+    if (!this.#body.done && backend !== null) this.expectation?.sent(!this.#passesExpect || context.isOld(backend))
     if (!this.#body.done && bodyRate.rate > 0) this.#body.pace ??= new BodyPace(wheel, bodyRate)
     this.#body.start()
-    this.#client.onProgress()
+    this.client.onProgress()
   }
 
   get #passesExpect(): boolean {
@@ -229,31 +191,39 @@ export class ProxyExchange extends PlacedFlow implements Responder, BodyOwner, P
   }
 
   /** The body comes, and too slowly. */
-  get #slow(): boolean {
+  protected override get slow(): boolean {
     const { bytes, pace } = this.#body
     return pace !== null && !this.answered && !this.requestDone && bytes > 0 && pace.left(bytes) <= 0
   }
 
+  protected override get bodyDue(): boolean {
+    return !this.requestDone && !this.#body.blocked
+  }
+
+  protected override get taker(): Taker | null | undefined {
+    return this.answered ? this.client : this.#attempt?.stream
+  }
+
   /** ms that the next piece of the request's body may take. */
   get patience(): number {
-    const { body } = this.#engine.context.view.timeouts
+    const { body } = this.context.view.timeouts
     const { pace, blocked, bytes } = this.#body
     return pace === null || this.answered || blocked ? body : Math.max(1, Math.min(body, pace.left(bytes)))
   }
 
   onBody(): void {
-    this.#expectation?.rest()
-    if (this.#slow) return this.refuse(408, 'limit-body-rate', TOO_SLOW.detail)
-    this.#client.onProgress()
+    this.expectation?.rest()
+    if (this.slow) return this.refuse(TOO_SLOW.status, TOO_SLOW.reason, TOO_SLOW.detail)
+    this.client.onProgress()
   }
 
   onBodyTooLarge(): void {
-    this.refuse(413, 'too-large', 'the body is too large')
+    this.refuse(TOO_LARGE.status, TOO_LARGE.reason, TOO_LARGE.detail)
   }
 
   onBodyEnd(req: IncomingMessage): void {
     if (this.over) return
-    this.#wholeAt = nowMs()
+    this.wholeAt = nowMs()
     const trailers = forwardedTrailers(req)
     if (trailers === null) return this.malformed('trailers are too long')
     if (trailers.length > 0) this.#attempt?.trailers(trailers)
@@ -265,14 +235,14 @@ export class ProxyExchange extends PlacedFlow implements Responder, BodyOwner, P
   }
 
   onBackendFlushed(): void {
-    this.#queued = Number.POSITIVE_INFINITY
-    if (!this.answered) this.#client.onProgress()
+    this.queued = Number.POSITIVE_INFINITY
+    if (!this.answered) this.client.onProgress()
   }
 
   onClientFlushed(): void {
-    this.#queued = Number.POSITIVE_INFINITY
+    this.queued = Number.POSITIVE_INFINITY
     this.progressed = true
-    this.#client.onProgress()
+    this.client.onProgress()
   }
 
   onInterim({ statusCode, statusMessage, rawHeaders }: InformationEvent): void {
@@ -280,16 +250,16 @@ export class ProxyExchange extends PlacedFlow implements Responder, BodyOwner, P
     if (head === null) return this.onBadResponse()
     // Unasked 100s are not relayed; HTTP/1.0 knows no interim answers (RFC 9110 §15.2).
     if (this.over || this.answered || this.#head.minor === 0) return
-    if (statusCode === 100 && this.#expectation?.tell() === true) this.onContinueDue()
+    if (statusCode === 100 && this.expectation?.tell() === true) this.onContinueDue()
     else if (statusCode === 100) return
-    else this.#client.writeText(headText(head.status, head.phrase, responseFields(head, INTERIM)))
+    else this.client.writeText(headText(head.status, head.phrase, responseFields(head, INTERIM)))
   }
 
   #read(answer: RawAnswer): ResponseHead | null {
-    return readAnswer(answer, this.#engine.context.view.http)
+    return readAnswer(answer, this.context.view.http)
   }
 
-  onContinueDue(): void {
+  override onContinueDue(): void {
     this.#res.writeContinue()
   }
 
@@ -298,25 +268,25 @@ export class ProxyExchange extends PlacedFlow implements Responder, BodyOwner, P
     const upgrade = head === null ? '' : firstOf(head.fields, 'upgrade')
     const wanted = this.#head.upgrade
     if (head === null || wanted === '' || upgrade.toLowerCase() !== wanted.toLowerCase()) return this.onBadResponse()
-    this.#answering(101)
+    this.answering(101)
     const fields = responseFields(head, { ...INTERIM, connection: 'Upgrade', upgrade })
     const text = headText(101, head.phrase, this.#marked(fields))
     const wire = stream.detach()
     if (wire === null) return this.onTruncated()
     this.bytesOut += text.length
-    this.#client.onTunnel(text, wire, early)
+    this.client.onTunnel(text, wire, early)
   }
 
   /** The client waits for a 100: node:http then closes behind the final answer, so that nothing is left on the wire. */
   get #waits(): boolean {
-    return this.#expectation?.told === false
+    return this.expectation?.told === false
   }
 
   onResponse(answer: IncomingMessage): void {
     const head = this.#read(rawAnswer(answer))
     if (head === null || head.status < 200) return this.onBadResponse()
     const { status, framing } = head
-    if (this.backend !== null) this.#engine.context.heard(this.backend, answer.httpVersionMinor)
+    if (this.backend !== null) this.context.heard(this.backend, answer.httpVersionMinor)
     const { minor, trailers } = this.#head
     const empty = this.method === 'HEAD' || status === 204 || status === 304
     // A length that the backend does not tell becomes chunks for a client that knows them, and the connection's end for one that does not.
@@ -329,9 +299,9 @@ export class ProxyExchange extends PlacedFlow implements Responder, BodyOwner, P
     const hop: ResponseHop = { body, connection, upgrade: '', trailers: body === 'chunked' && trailers }
     const fields = this.#filterAnswer(status, responseFields(head, hop))
     if (fields === null) return this.refuse(502, 'bad-response', 'a filter made an answer that can not go on')
-    this.#answering(status)
-    this.#closeAfter = !keep
-    this.#client.gather()
+    this.answering(status)
+    this.closeAfter = !keep
+    this.client.gather()
     const marked = this.#marked(fields)
     const all = { answer, head, fields: marked, empty, trailers: hop.trailers }
     this.#packing = relayAnswer(all, this.#offer, this.#res, this)
@@ -346,23 +316,23 @@ export class ProxyExchange extends PlacedFlow implements Responder, BodyOwner, P
   }
 
   #filterAnswer(status: number, fields: readonly string[]): readonly string[] | null {
-    const { filtering } = this.#engine.context
+    const { filtering } = this.context
     const { backend } = this
     if (filtering === null || backend === null) return fields
-    const view = this.#filtered?.view ?? null
+    const view = this.filtered?.view ?? null
     return filterResponse(filtering, fields, status, view, formatAddress(backend.host, backend.port))
   }
 
   /** The answer's fields with what keeps the client on its backend. */
   #marked(fields: readonly string[]): readonly string[] {
-    const { affinityFields } = this.#engine.context
+    const { affinityFields } = this.context
     if (affinityFields === null || this.backend === null) return fields
     return affinityFields.answerList(fields, this.place, this.affinityKey, this.backend)
   }
 
   onRelayed(): void {
     this.progressed = true
-    this.#client.onProgress()
+    this.client.onProgress()
   }
 
   onTruncated(): void {
@@ -372,7 +342,7 @@ export class ProxyExchange extends PlacedFlow implements Responder, BodyOwner, P
 
   /** May the connection carry another request after this one? */
   #keeps(): boolean {
-    return this.#head.framing.persistent && this.requestDone && !this.#client.closing
+    return this.#head.framing.persistent && this.requestDone && !this.client.closing
   }
 
   onBadResponse(): void {
@@ -389,59 +359,10 @@ export class ProxyExchange extends PlacedFlow implements Responder, BodyOwner, P
     attempt?.end(false)
     const uses = attempt?.stream?.uses ?? 0 // 0: it was gone before it could be used
     const stale = uses !== 1 && !this.stale
-    if (!stale) this.judge(false)
-    const again = !begun && this.#head.idempotent && this.#body.whole && (stale || !this.spent)
-    this.failure = GONE
-    if (!again) return this.onUnplaced()
-    // A connection that died while idle says nothing of its backend: the next try dials, and may go there again.
-    if (stale) {
-      this.stale = true
-      this.tries--
-    }
-    this.tryAnother(stale ? 'stale-connection' : 'backend-closed', stale ? null : this.backend)
+    if (this.mayAgain(stale, !begun && this.#head.idempotent && this.#body.whole)) this.again(stale)
   }
 
-  #answering(status: number): void {
-    const now = nowMs()
-    this.answered = true
-    this.#expectation?.rest()
-    this.phase = 'response'
-    this.status = status
-    this.firstByteMs = now - this.#sentAt
-    const cell = this.backend?.cell
-    cell?.responded(this.firstByteMs)
-    cell?.request(status)
-    if (isGatewayError(status)) this.judge(false)
-    if (this.place.timed) this.#timed(now, status < 500)
-  }
-
-  /** A request whose body is still coming tells nothing of the backend's pace. */
-  #timed(now: number, good: boolean): void {
-    if (this.requestDone) this.timeTaken(now, Math.max(this.#sentAt, this.#wholeAt), good)
-  }
-
-  /** Time is up: the client's or the backend's, as the phase says. A side that still takes bytes, however slowly, goes on. */
-  timeout(): void {
-    const slow = this.answered ? this.#client : this.#attempt?.stream
-    if (slow?.pending === true && slow.queued < this.#queued) {
-      this.#queued = slow.queued
-      return this.#client.onProgress()
-    }
-    if (this.answered) {
-      if (this.#client.pending) return this.finish('client', 'client-timeout')
-      return this.finish('backend', 'truncated-response')
-    }
-    if (!this.requestDone && !this.#body.blocked) {
-      if (this.#slow) return this.refuse(408, 'limit-body-rate', TOO_SLOW.detail)
-      return this.refuse(408, 'client-timeout', 'the body did not come in time')
-    }
-    this.#timed(nowMs(), false)
-    this.judge(false)
-    this.refuse(504, 'backend-timeout', 'the backend did not answer in time')
-  }
-
-  /** Answers the request ourselves, or, when an answer is under way, breaks it off. */
-  refuse(status: number, reason: Reason, detail: string, retryAfter?: number): void {
+  override refuse(status: number, reason: Reason, detail: string, retryAfter?: number): void {
     if (this.over) return
     const by = blameOf(reason)
     if (this.answered) return this.finish(by, reason)
@@ -456,14 +377,14 @@ export class ProxyExchange extends PlacedFlow implements Responder, BodyOwner, P
 
   #answerOurselves(status: number, keep: boolean, text: string): void {
     this.answered = true
-    this.#expectation?.rest()
+    this.expectation?.rest()
     this.status = status
-    this.#closeAfter = !keep
+    this.closeAfter = !keep
     this.#body.drop()
     this.#dropAttempt(false)
-    this.#client.gather()
+    this.client.gather()
     this.#res.own(status, text)
-    this.#client.onProgress()
+    this.client.onProgress()
   }
 
   #dropAttempt(reusable: boolean): void {
@@ -474,31 +395,19 @@ export class ProxyExchange extends PlacedFlow implements Responder, BodyOwner, P
 
   /** node:http has handed the last byte of the answer to the kernel. */
   #finished(): void {
-    this.#end(this.endedBy, this.reason, true)
+    this.end(this.endedBy, this.reason, true)
   }
 
-  /** Ends the exchange and cuts the client's connection. */
-  finish(by: 'client' | 'backend' | 'us', reason: Reason): void {
-    this.#end(by, reason, false)
-  }
-
-  #end(by: string, reason: Reason | '', whole: boolean): void {
+  protected override end(by: string, reason: Reason | '', whole: boolean): void {
     if (this.over) return
-    this.#expectation?.release()
+    this.expectation?.release()
     this.#packing?.destroy()
     this.#body.drop()
     this.#dropAttempt(whole && reason === '' && this.requestDone && this.#attempt?.stream?.reusable === true)
     this.bytesIn += this.#body.bytes
-    this.bytesOut += this.#client.written - this.#writtenBefore
+    this.bytesOut += this.client.written - this.#writtenBefore
     this.conclude(by, reason)
-    if (whole) this.#client.onFinished(!this.#closeAfter)
-    else this.#client.onAborted()
-  }
-
-  /** The tunnel that it became has ended, `received` and `sent` bytes later. */
-  finishTunnel(received: number, sent: number, by: 'client' | 'backend' | 'us' | '', reason: Reason | ''): void {
-    this.bytesIn += received
-    this.bytesOut += sent
-    this.#end(by, reason, true)
+    if (whole) this.client.onFinished(!this.closeAfter)
+    else this.client.onAborted()
   }
 }

@@ -1,12 +1,9 @@
 /** Filters over flat lists of fields, as node:http takes them. */
-import { Fields, type FilterRequest, type Reply } from '../../filters/index.ts'
-import type { Filtering, RequestFacts } from '../http/filtering.ts'
+import { Fields, type FilterRequest } from '../../filters/index.ts'
+import type { Filtered, Filtering, RequestFacts } from '../http/filtering.ts'
 
-export interface FilteredFields {
-  readonly target: string
+export interface FilteredFields extends Filtered {
   readonly fields: readonly string[]
-  readonly reply: Reply | null
-  readonly view: FilterRequest | null
 }
 
 export function filterRequest(filtering: Filtering, facts: RequestFacts, raw: readonly string[]): FilteredFields {

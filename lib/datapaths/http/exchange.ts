@@ -11,7 +11,7 @@ import type { Backend } from '../../pool/index.ts'
 import type { Dialled } from '../dial.ts'
 import { newId } from '../ids.ts'
 import { type Outbox, outbox } from '../outbox.ts'
-import { type Failure, isGatewayError, PlacedFlow, UNAVAILABLE } from '../placed-flow.ts'
+import { UNAVAILABLE } from '../placed-flow.ts'
 import { formatHeader } from '../proxy-protocol/format.ts'
 import type { Wire } from '../wire.ts'
 import { changedHead, markedHead } from './answer-head.ts'
@@ -19,11 +19,10 @@ import { Asked } from './asked.ts'
 import { BackendConnection, type Responder, STREAM_RESET, UNTOUCHED } from './backend-connection.ts'
 import { blameOf } from './blame.ts'
 import { Body, type BodyKind } from './body.ts'
-import { challengeReply } from './challenge.ts'
 import type { HttpContext } from './context.ts'
-import { Expectation, type Teller } from './expectation.ts'
 import { firstText, requestIdOf } from './field-text.ts'
 import { ID } from './fields.ts'
+import type { Filtered } from './filtering.ts'
 import { forwardResponse, type ResponseFraming, type ResponseHop, withHost, writeResponse } from './forward.ts'
 import type { Framing } from './framing.ts'
 import { callEnd, callReply, callStatus, statusInHead, statusInTrailers } from './grpc.ts'
@@ -31,14 +30,9 @@ import type { Head } from './head.ts'
 import { Packing, type PackingOwner, packedHead } from './packing.ts'
 import { givenReply, reply } from './replies.ts'
 import type { RequestHead } from './request.ts'
+import { RequestFlow, type Taker } from './request-flow.ts'
 import type { Marked, Requester } from './requester.ts'
-import { TOO_SLOW, Upload } from './upload.ts'
-
-const CLOSED: Failure = {
-  status: 502,
-  reason: 'backend-closed',
-  detail: 'the backend closed the connection without an answer',
-}
+import { Upload } from './upload.ts'
 
 const ENDED = 'the call was ended before its answer was whole'
 const ANY_RATE = { rate: 0, grace: 0 }
@@ -46,31 +40,17 @@ const CONTINUE = 'HTTP/1.1 100 Continue\r\n\r\n'
 const MOST = Number.MAX_SAFE_INTEGER // bytes of an answer: no limit
 const INTERIM: ResponseHop = { body: 'none', connection: '', upgrade: '', trailers: false }
 
-export class Exchange extends PlacedFlow implements Responder, PackingOwner, Teller {
-  readonly #context: HttpContext
-  readonly #client: Requester
+export class Exchange extends RequestFlow implements Responder, PackingOwner {
+  protected readonly client: Requester
   readonly #asked: Asked
-  /** null: the client did not ask for a 100. */
-  readonly #expectation: Expectation | null
   readonly #request: Upload
   #response: Body | null = null
   /** The answer's body on its way through a compressor, in place of `#response`. */
   #packing: Packing | null = null
   #connection: BackendConnection | null = null
   #reusable = false
-  #closeAfter = false
-  /** When the request went out. */
-  #sentAt = this.begunAt
-  /** When the last of its body did, if the policy wants to know; 0: it has none. */
-  #wholeAt = 0
   /** When the answer began, while the same read is still being worked on: then its end needs no look at the clock. */
   #now = 0
-  /** Bytes that a slow side had not taken when its time was last up. */
-  #queued = Number.POSITIVE_INFINITY
-  /** The answer's head is out. */
-  answered = false
-  /** Bytes went to the client since the last look (half-closed clients are watched by it). */
-  progressed = false
 
   /** `head` has been interpreted; everything needed of `buf` is read here. */
   constructor(context: HttpContext, client: Requester, head: RequestHead, buf: Buffer, base: number) {
@@ -80,13 +60,12 @@ export class Exchange extends PlacedFlow implements Responder, PackingOwner, Tel
       hop.trusted ? context.clientOf(head, buf, base, client.peerAddress) : client.peerAddress,
       client.peerPort,
       (hop.trusted && requestIdOf(head, buf, base)) || newId(),
+      head.expectContinue,
     )
-    this.#context = context
-    this.#client = client
+    this.client = client
     this.#asked = new Asked(context, client, this.clientAddress, this.id, head, buf, base)
     this.hashKey = this.#asked.hashKey
     this.bytesIn = head.pos
-    this.#expectation = head.expectContinue ? new Expectation(context.wheel, this) : null
     this.#request = new Upload(head.framing, context.view.http.maxBody ?? Number.MAX_SAFE_INTEGER)
   }
 
@@ -100,7 +79,7 @@ export class Exchange extends PlacedFlow implements Responder, PackingOwner, Tel
     return this.#asked.host
   }
   get version(): string {
-    return this.#asked.minor === 0 ? '1.0' : this.#client.hop.version
+    return this.#asked.minor === 0 ? '1.0' : this.client.hop.version
   }
   get referer(): string {
     return this.#asked.referer
@@ -109,7 +88,7 @@ export class Exchange extends PlacedFlow implements Responder, PackingOwner, Tel
     return this.#asked.userAgent
   }
 
-  get requestDone(): boolean {
+  override get requestDone(): boolean {
     return this.#request.done
   }
 
@@ -128,69 +107,48 @@ export class Exchange extends PlacedFlow implements Responder, PackingOwner, Tel
     return this.#connection !== null
   }
 
-  start(): void {
-    const { requestLimit, challenges, load } = this.#context
-    if (load.shedding) return this.refuse(503, 'overload', 'there is too much to do')
-    const proof = challenges.http === null ? null : challengeReply(challenges.http, this.method, this.target)
-    if (proof !== null) return this.#give(proof)
-    if (requestLimit !== null) {
-      const { hop, client } = this.#client
-      const wait = hop.trusted
-        ? requestLimit.askFor(this.clientAddress, this.begunAt)
-        : requestLimit.ask(client, this.begunAt)
-      if (wait > 0) return this.refuse(429, 'limit-rate', 'there are too many requests from this address', wait)
-    }
-    const large = this.#request.exceeds(this.#context.view.http.maxBody)
-    if (large !== null) return this.refuse(large.status, large.reason, large.detail)
-    const given = this.#asked.filtered?.reply
-    if (given) return this.#give(given)
-    if (this.#asked.filtered !== null) {
-      const place = this.#context.poolFor(this.#asked.filtered.view)
-      if (place === null) return this.refuse(404, 'no-route', 'no route leads there')
-      this.place = place
-    }
+  protected override get filtered(): Filtered | null {
+    return this.#asked.filtered
+  }
+
+  protected override get tooLarge(): boolean {
+    return this.#request.exceeds(this.context.view.http.maxBody)
+  }
+
+  protected override readKeys(): void {
     if (this.#asked.keyValues !== null)
-      this.affinityKey = this.#context.affinityFields?.keyOf(this.#asked.keyValues, this.place) ?? ''
-    this.seekBackend()
+      this.affinityKey = this.context.affinityFields?.keyOf(this.#asked.keyValues, this.place) ?? ''
   }
 
   /** Answers as a filter says. */
-  #give(given: Reply): void {
+  protected override give(given: Reply): void {
     if (given.detail !== null) return this.refuse(given.status, 'refused', given.detail)
     const keep = this.#keeps()
     this.status = given.status
     const text = givenReply(given, !keep, this.#asked.headOnly)
     this.bytesOut += text.length
-    this.#client.wire.writeText(text)
-    this.#closeAfter = !keep
-    this.#end('', '', true)
+    this.client.wire.writeText(text)
+    this.closeAfter = !keep
+    this.end('', '', true)
   }
 
   protected override useIdle(backend: Backend): boolean {
-    const connection = this.#client.cacheOf(backend).take()
+    const connection = this.client.cacheOf(backend).take()
     if (connection === undefined) return false
     this.connectMs = 0
-    this.#sentAt = this.begunAt + this.queueMs // no look at the clock: the request goes out in the tick that it came in
+    this.sentAt = this.begunAt + this.queueMs // no look at the clock: the request goes out in the tick that it came in
     this.#send(connection)
     return true
   }
 
   protected override dial(backend: Backend, done: Dialled): { cancel(): void } {
-    return this.#context.streamsOf(backend)?.dial(done) ?? super.dial(backend, done)
+    return this.context.streamsOf(backend)?.dial(done) ?? super.dial(backend, done)
   }
 
   protected override onDialled(backend: Backend, wire: Wire): void {
-    const { wheel, view } = this.#context
-    this.#sentAt = nowMs()
-    this.#send(new BackendConnection(wire, backend, this.#client.cacheOf(backend), wheel, view.timeouts.backendIdle))
-  }
-
-  /** No further try: the answer is what the last one failed with. */
-  protected override onUnplaced(): void {
-    const { status, reason, detail, retryAfter } = this.failure
-    const sorry = reason === 'no-backend' ? this.#context.sorryOf(this.place) : undefined
-    if (sorry !== undefined) this.#give(sorry)
-    else this.refuse(status, reason, detail, retryAfter)
+    const { wheel, view } = this.context
+    this.sentAt = nowMs()
+    this.#send(new BackendConnection(wire, backend, this.client.cacheOf(backend), wheel, view.timeouts.backendIdle))
   }
 
   #send(connection: BackendConnection): void {
@@ -199,12 +157,12 @@ export class Exchange extends PlacedFlow implements Responder, PackingOwner, Tel
     connection.assign(this)
     if (this.#asked.upgrade !== '' && !connection.takesUpgrades)
       return this.refuse(501, 'refused', 'the backend takes no upgrades on its HTTP/2 connection')
-    if (this.#client.marks !== null) this.#passMarks(this.#client.marks, connection)
+    if (this.client.marks !== null) this.#passMarks(this.client.marks, connection)
     const { backend, wire } = connection
-    const { view, wheel } = this.#context
+    const { view, wheel } = this.context
     const head = this.#asked.needsHost ? withHost(this.#asked.text, backend.host, backend.port) : this.#asked.text
     const introduced = backend.sendProxy !== 'off' && connection.uses === 1
-    const proxy = introduced ? formatHeader(backend.sendProxy, this.#client.wire) : ''
+    const proxy = introduced ? formatHeader(backend.sendProxy, this.client.wire) : ''
     this.#request.begin(
       proxy + head,
       wire,
@@ -212,8 +170,8 @@ export class Exchange extends PlacedFlow implements Responder, PackingOwner, Tel
       this.#asked.call ? ANY_RATE : view.limits.bodyRate,
       connection.multiplexed,
     )
-    if (!this.#request.done) this.#expectation?.sent(this.#context.isOld(backend))
-    this.#client.onBodyWanted()
+    if (!this.#request.done) this.expectation?.sent(this.context.isOld(backend))
+    this.client.onBodyWanted()
   }
 
   /** Where both sides have marks for fields, each heeds those of the other. */
@@ -223,31 +181,30 @@ export class Exchange extends PlacedFlow implements Responder, PackingOwner, Tel
     client.heed(marks)
   }
 
-  /** The backend leaves a client waiting that asked for a 100: we say it. */
-  onContinueDue(): void {
-    this.#client.wire.writeText(CONTINUE)
+  override onContinueDue(): void {
+    this.client.wire.writeText(CONTINUE)
   }
 
   /** Sends on what belongs to the request's body; answers where it ends. Only while `ready`. */
   feed(buf: Buffer, start: number, end: number): number {
     const connection = this.#connection as BackendConnection
-    const { wire } = this.#client
+    const { wire } = this.client
     const stop = this.#request.feed(buf, start, end, wire, connection.wire)
     this.bytesIn += stop - start
-    if (stop > start) this.#expectation?.rest()
+    if (stop > start) this.expectation?.rest()
     const { refusal } = this.#request
     if (refusal !== null) {
       this.refuse(refusal.status, refusal.reason, refusal.detail)
       return end
     }
     if (this.#request.blocked) wire.pause()
-    if (this.place.timed && this.#request.done) this.#wholeAt = nowMs()
+    if (this.place.timed && this.#request.done) this.wholeAt = nowMs()
     return stop
   }
 
   /** The client's connection takes more bytes of the answer. */
   onClientDrain(): void {
-    this.#queued = Number.POSITIVE_INFINITY
+    this.queued = Number.POSITIVE_INFINITY
     this.progressed = true
     this.#packing?.resume()
     if (this.#response?.blocked === true) {
@@ -258,8 +215,8 @@ export class Exchange extends PlacedFlow implements Responder, PackingOwner, Tel
 
   onBackendDrain(): void {
     if (!this.#request.unblock()) return
-    this.#queued = Number.POSITIVE_INFINITY
-    this.#client.onBodyWanted()
+    this.queued = Number.POSITIVE_INFINITY
+    this.client.onBodyWanted()
   }
 
   /** The client waits for the backend to take its bytes. */
@@ -267,9 +224,21 @@ export class Exchange extends PlacedFlow implements Responder, PackingOwner, Tel
     return this.#request.blocked || this.#connection === null
   }
 
+  protected override get bodyDue(): boolean {
+    return !this.#request.done && !this.requestBlocked
+  }
+
+  protected override get slow(): boolean {
+    return this.#request.slow
+  }
+
+  protected override get taker(): Taker | undefined {
+    return this.answered ? this.client.wire : this.#connection?.wire
+  }
+
   /** ms until the next byte is due. A call may be silent in either direction for as long as a tunnel. */
   get patience(): number {
-    const { body, firstByte, tunnel } = this.#context.view.timeouts
+    const { body, firstByte, tunnel } = this.context.view.timeouts
     if (this.#asked.call) return tunnel
     if (this.#request.done) return this.answered ? body : firstByte
     return this.requestBlocked ? body : this.#request.patience(body)
@@ -282,8 +251,8 @@ export class Exchange extends PlacedFlow implements Responder, PackingOwner, Tel
 
   onInterim(head: Head, framing: Framing, buf: Buffer, base: number): void {
     // Unasked 100s are not relayed; HTTP/1.0 knows no interim answers (RFC 9110 §15.2).
-    if (this.#asked.minor === 0 || (head.status === 100 && this.#expectation?.tell() !== true)) return
-    this.#client.wire.writeText(forwardResponse(buf, base, head, framing, INTERIM))
+    if (this.#asked.minor === 0 || (head.status === 100 && this.expectation?.tell() !== true)) return
+    this.client.wire.writeText(forwardResponse(buf, base, head, framing, INTERIM))
   }
 
   onSwitch(head: Head, framing: Framing, buf: Buffer, base: number, end: number): void {
@@ -292,21 +261,21 @@ export class Exchange extends PlacedFlow implements Responder, PackingOwner, Tel
     if (asked.upgrade === '' || upgrade.toLowerCase() !== asked.upgrade.toLowerCase())
       return this.onBadResponse('an upgrade that was not asked for')
     const connection = this.#connection as BackendConnection
-    this.#answering(101)
+    this.answering(101)
     const hop = { ...INTERIM, connection: 'Upgrade', upgrade }
     const whole = forwardResponse(buf, base, head, framing, hop)
-    const text = markedHead(this.#context, asked, whole, this.place, this.affinityKey, connection.backend)
+    const text = markedHead(this.context, asked, whole, this.place, this.affinityKey, connection.backend)
     this.bytesOut += text.length
-    this.#client.wire.writeText(text)
+    this.client.wire.writeText(text)
     connection.detach()
     this.#connection = null
-    this.#client.onTunnel(connection.wire, Buffer.from(buf.subarray(base + head.pos, end)))
+    this.client.onTunnel(connection.wire, Buffer.from(buf.subarray(base + head.pos, end)))
   }
 
   onResponse(head: Head, framing: Framing, buf: Buffer, base: number, end: number): void {
     const connection = this.#connection as BackendConnection
     const { status } = head
-    const context = this.#context
+    const context = this.context
     const asked = this.#asked
     context.heard(connection.backend, head.minor)
     if (asked.call) this.grpcStatus = statusInHead(head, buf, base)
@@ -329,11 +298,11 @@ export class Exchange extends PlacedFlow implements Responder, PackingOwner, Tel
     if (filtered === null) return this.refuse(502, 'bad-response', 'a filter made an answer that can not go on')
     const packed = asked.offer === null ? null : packedHead(asked.offer, filtered.toString(), status, framing.length)
     const text = packed === null ? filtered : packed.text
-    this.#answering(status)
-    this.#closeAfter = !keep
+    this.#now = this.answering(status)
+    this.closeAfter = !keep
     if (kind !== 'none' && packed?.start) {
       const body = { kind, length: framing.length, trailers, nominated: framing.nominated }
-      this.#packing = new Packing(packed.text, packed.start, body, connection.wire, this.#client, this)
+      this.#packing = new Packing(packed.text, packed.start, body, connection.wire, this.client, this)
       this.#pack(this.#packing, buf, base + head.pos, end)
     } else {
       this.bytesOut += text.length
@@ -343,9 +312,14 @@ export class Exchange extends PlacedFlow implements Responder, PackingOwner, Tel
     this.#now = 0
   }
 
+  protected override answering(status: number): number {
+    this.#request.forgive()
+    return super.answering(status)
+  }
+
   /** May the connection carry another request after this one? */
   #keeps(): boolean {
-    return this.#asked.keepAlive && this.#request.done && !this.#client.closing
+    return this.#asked.keepAlive && this.#request.done && !this.client.closing
   }
 
   onResponseBody(buf: Buffer, start: number, end: number): void {
@@ -370,7 +344,7 @@ export class Exchange extends PlacedFlow implements Responder, PackingOwner, Tel
     end: number,
     prefix: string | Outbox,
   ): void {
-    const stop = body.relay(buf, start, end, connection.wire, this.#client.wire, prefix)
+    const stop = body.relay(buf, start, end, connection.wire, this.client.wire, prefix)
     this.bytesOut += stop - start
     this.progressed = true
     if (body.problem !== '') return this.#abortResponse('bad-response')
@@ -379,7 +353,7 @@ export class Exchange extends PlacedFlow implements Responder, PackingOwner, Tel
       if (this.#asked.call && this.grpcStatus < 0) this.grpcStatus = statusInTrailers(body.trailers)
       return this.finish('', '')
     }
-    this.#client.onProgress()
+    this.client.onProgress()
     if (body.blocked) connection.wire.pause()
   }
 
@@ -395,29 +369,21 @@ export class Exchange extends PlacedFlow implements Responder, PackingOwner, Tel
         this.#reusable = false
         return
       }
-      if (code === '' && this.#response?.ended(this.#client.wire) === true) return this.finish('', '')
+      if (code === '' && this.#response?.ended(this.client.wire) === true) return this.finish('', '')
       return this.#abortResponse('truncated-response')
     }
     const connection = this.#connection as BackendConnection
     const untouched = code === UNTOUCHED
     const stale = (untouched || (connection.uses > 1 && code !== STREAM_RESET)) && !this.stale
-    if (!stale) this.judge(false)
-    const safe = untouched || (!begun && this.#asked.idempotent)
-    const again = safe && this.#request.repeatable && (stale || !this.spent)
-    this.failure = CLOSED
-    if (!again) return this.onUnplaced()
+    const safe = (untouched || (!begun && this.#asked.idempotent)) && this.#request.repeatable
+    if (!this.mayAgain(stale, safe)) return
     this.#connection = null
     connection.close()
-    // A connection that died while idle says nothing of its backend: the next try dials, and may go there again.
-    if (stale) {
-      this.stale = true
-      this.tries--
-    }
-    this.tryAnother(stale ? 'stale-connection' : 'backend-closed', stale ? null : this.backend)
+    this.again(stale)
   }
 
   override onFault(): void {
-    this.#client.onFault()
+    this.client.onFault()
   }
 
   /** The client's connection must end so that the answer does not look whole. */
@@ -426,52 +392,7 @@ export class Exchange extends PlacedFlow implements Responder, PackingOwner, Tel
     this.finish('backend', reason)
   }
 
-  #answering(status: number): void {
-    const now = nowMs()
-    this.answered = true
-    this.#request.forgive()
-    this.#expectation?.rest()
-    this.phase = 'response'
-    this.status = status
-    this.firstByteMs = now - this.#sentAt
-    this.#now = now
-    const cell = this.backend?.cell
-    cell?.responded(this.firstByteMs)
-    cell?.request(status)
-    if (isGatewayError(status)) this.judge(false)
-    if (this.place.timed) this.#timed(now, status < 500)
-  }
-
-  /** A request whose body is still coming tells nothing of the backend's pace. */
-  #timed(now: number, good: boolean): void {
-    if (this.#request.done) this.timeTaken(now, Math.max(this.#sentAt, this.#wholeAt), good)
-  }
-
-  /** Time is up: the client's or the backend's, as the phase says. A side that still takes bytes, however slowly, goes on. */
-  timeout(): void {
-    const slow = this.answered ? this.#client.wire : this.#connection?.wire
-    if (slow?.pending === true) {
-      const { queued } = slow
-      if (queued < this.#queued) {
-        this.#queued = queued
-        return this.#client.onProgress()
-      }
-    }
-    if (this.answered) {
-      if (this.#client.wire.pending) return this.finish('client', 'client-timeout')
-      return this.finish('backend', 'truncated-response')
-    }
-    if (!this.#request.done && !this.requestBlocked) {
-      if (this.#request.slow) return this.refuse(TOO_SLOW.status, TOO_SLOW.reason, TOO_SLOW.detail)
-      return this.refuse(408, 'client-timeout', 'the body did not come in time')
-    }
-    this.#timed(nowMs(), false)
-    this.judge(false)
-    this.refuse(504, 'backend-timeout', 'the backend did not answer in time')
-  }
-
-  /** Answers the request ourselves, or, when an answer is under way, breaks it off. */
-  refuse(status: number, reason: Reason, detail: string, retryAfter?: number): void {
+  override refuse(status: number, reason: Reason, detail: string, retryAfter?: number): void {
     if (this.over) return
     const { answered } = this
     if (!answered) {
@@ -483,31 +404,26 @@ export class Exchange extends PlacedFlow implements Responder, PackingOwner, Tel
         ? callReply(status, detail, this.id)
         : reply({ status, detail, ...how, ...(retryAfter === undefined ? {} : { retryAfter }) })
       this.bytesOut += text.length
-      this.#client.wire.writeText(text)
-      this.#closeAfter = !keep
+      this.client.wire.writeText(text)
+      this.closeAfter = !keep
     }
-    this.#end(blameOf(reason), reason, !answered)
+    this.end(blameOf(reason), reason, !answered)
   }
 
-  /** Ends the exchange. With a reason the client's connection is cut. */
-  finish(by: 'client' | 'backend' | 'us' | '', reason: Reason | ''): void {
-    this.#end(by, reason, reason === '')
-  }
-
-  #end(by: string, reason: Reason | '', whole: boolean): void {
+  protected override end(by: string, reason: Reason | '', whole: boolean): void {
     const told = !whole && this.#asked.call && !this.over && this.#endCall(by)
     if (!this.conclude(by, reason, this.#now || undefined)) return
-    this.#expectation?.release()
+    this.expectation?.release()
     this.#packing?.destroy()
     const connection = this.#connection
     this.#connection = null
     if (connection !== null) {
-      this.#request.release(this.#client.wire)
+      this.#request.release(this.client.wire)
       // A write still pending may refer to a buffer that the client's wire is about to read into.
       connection.release(this.#reusable && whole && this.#request.done && reason === '' && !connection.wire.pending)
     }
-    if (whole || told) this.#client.onFinished(!this.#closeAfter)
-    else this.#client.onAborted()
+    if (whole || told) this.client.onFinished(!this.closeAfter)
+    else this.client.onAborted()
   }
 
   /** A call that is broken off gets a status, where the client still reads and the answer can carry one. */
@@ -515,17 +431,10 @@ export class Exchange extends PlacedFlow implements Responder, PackingOwner, Tel
     const open = !this.answered || (this.#asked.trailers && this.#response?.chunkOut === true)
     if (by === 'client' || !open) return false
     const text = this.answered ? callEnd(ENDED) : callReply(503, ENDED, this.id)
-    this.#client.wire.writeText(text)
+    this.client.wire.writeText(text)
     this.bytesOut += text.length
     if (!this.answered) this.status = 503
     this.grpcStatus = UNAVAILABLE
     return true
-  }
-
-  /** The tunnel that it became has ended, `received` and `sent` bytes later. */
-  finishTunnel(received: number, sent: number, by: 'client' | 'backend' | 'us' | '', reason: Reason | ''): void {
-    this.bytesIn += received
-    this.bytesOut += sent
-    this.#end(by, reason, true)
   }
 }

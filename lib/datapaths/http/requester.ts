@@ -3,6 +3,7 @@ import type { Backend } from '../../pool/index.ts'
 import type { Wire } from '../wire.ts'
 import type { ConnectionCache } from './backend-connection.ts'
 import type { Hop } from './hop.ts'
+import type { FlowClient } from './request-flow.ts'
 
 /** One side of an exchange whose fields may be marked, and who passes on the marks of the other. */
 export interface Marked {
@@ -13,27 +14,16 @@ export interface Marked {
 }
 
 /** What an exchange asks of the client connection that it belongs to. */
-export interface Requester {
+export interface Requester extends FlowClient {
   /** null: what it speaks has no marks. */
   readonly marks: Marked | null
   readonly wire: Wire
   readonly hop: Hop
   readonly peerAddress: string
-  readonly peerPort: number
-  /** Its entry in the table of clients. */
-  readonly client: number
-  /** No further request is wanted on this connection. */
-  readonly closing: boolean
   /** The idle connections to `backend` that this client's requests may use. */
   cacheOf(backend: Backend): ConnectionCache
   /** The backend is ready for the request's body: feed what is there. */
   onBodyWanted(): void
-  /** Something moved: the time limit of the phase starts anew. */
-  onProgress(): void
-  /** The answer is out whole. `keep`: the connection may carry the next request. */
-  onFinished(keep: boolean): void
-  /** The answer can't be whole any more: the connection is to be cut. */
-  onAborted(): void
   /** An error that nobody expected: what it has under way ends, and it with that. */
   onFault(): void
   /** The connection is now a tunnel to `backend`; bytes of either side that came early go first. */

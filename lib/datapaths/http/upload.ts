@@ -14,7 +14,7 @@ interface Refusal {
   readonly reason: Reason
   readonly detail: string
 }
-const TOO_LARGE: Refusal = { status: 413, reason: 'too-large', detail: 'the body is too large' }
+export const TOO_LARGE: Refusal = { status: 413, reason: 'too-large', detail: 'the body is too large' }
 export const TOO_SLOW: Refusal = { status: 408, reason: 'limit-body-rate', detail: 'the body came too slowly' }
 
 export class Upload {
@@ -54,8 +54,8 @@ export class Upload {
   }
 
   /** The length that the head tells is above the limit. */
-  exceeds(limit: number | undefined): Refusal | null {
-    return limit !== undefined && this.#body.length > limit ? TOO_LARGE : null
+  exceeds(limit: number | undefined): boolean {
+    return limit !== undefined && this.#body.length > limit
   }
 
   /** Starts with `head`: at once with all that there is, or with the first bytes that `feed` brings. */
