@@ -28,6 +28,7 @@ export {
 export { nearest } from './nearest.ts'
 export { createServer, request, STATUS_CODES } from './node-http.ts'
 export { migrationInUpgrade, migrationNote, movesQueued } from './queue-migration.ts'
+export { type Member, Roster } from './roster.ts'
 export {
   connectTcp,
   type FreeTlsHandle,

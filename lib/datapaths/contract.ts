@@ -2,7 +2,7 @@
 import type { AffinityView, HttpSide, StreamSide } from '../affinity/index.ts'
 import type { Clients, ServiceCell } from '../board/index.ts'
 import type { PoolConfig, ServiceConfig } from '../config/index.ts'
-import type { DeadlineWheel, Logger } from '../core/index.ts'
+import type { DeadlineWheel, Logger, Member, Roster } from '../core/index.ts'
 import type { Pool, Tier } from '../pool/index.ts'
 import type { AccessLog } from '../telemetry/index.ts'
 import type { BackendTlsView, Challenges, TlsView } from '../tls/index.ts'
@@ -85,7 +85,7 @@ export interface Life {
   /** No new flows: those in progress finish, idle connections close. */
   draining: boolean
   /** Every client connection, for drains and cuts. */
-  readonly sessions: Set<Session>
+  readonly sessions: Roster<Session>
   /** What is in force; flows that began under a view before look here for another backend. null: nothing is yet. */
   latest: ServiceContext | null
 }
@@ -113,7 +113,7 @@ export interface ServiceContext {
   active: number
   /** That of its life. */
   readonly draining: boolean
-  readonly sessions: Set<Session>
+  readonly sessions: Roster<Session>
 }
 
 /**
@@ -123,7 +123,7 @@ export interface ServiceContext {
 export type ServiceGate = 'open' | 'bound' | 'shut'
 
 /** A client connection, as the service sees it. */
-export interface Session {
+export interface Session extends Member {
   /** Finish what is under way, then close. An idle one may send one more request for `graceMs`; Infinity: as long as ever. */
   drain(graceMs: number): void
   /** End now. With a backend's name: only if the flow is on that backend. */

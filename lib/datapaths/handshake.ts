@@ -9,6 +9,7 @@ import {
   type DeadlineWheel,
   fault,
   formatAddress,
+  type Member,
   readBelow,
   receiveBelow,
 } from '../core/index.ts'
@@ -92,7 +93,8 @@ interface HandshakeOptions {
   readonly unread: boolean
 }
 
-export class Handshake implements DeadlineOwner, WordsTaker, Paced {
+export class Handshake implements DeadlineOwner, WordsTaker, Paced, Member {
+  seat = -1
   readonly #raw: Socket
   readonly #tls: ListenerTls
   readonly #contexts: ServerContexts

@@ -1,7 +1,7 @@
 /** Takes the connections of one address for one view of a service in one data thread, and turns them into wires. */
 import type { Socket } from 'node:net'
 import type { ListenerCell, ServiceCell } from '../board/index.ts'
-import { type DeadlineWheel, formatAddress, type TcpHandle } from '../core/index.ts'
+import { type DeadlineWheel, formatAddress, Roster, type TcpHandle } from '../core/index.ts'
 import type { ClientIdentity } from '../tls/index.ts'
 import type { Door, Doors, Taker } from './doors.ts'
 import type { Denial, Gate, Ticket } from './gate.ts'
@@ -39,7 +39,7 @@ export interface ListenerOptions {
 export class Listener implements Taker {
   readonly #options: ListenerOptions
   readonly onHandle: ((handle: TcpHandle) => void) | null
-  readonly #handshakes = new Set<Handshake>()
+  readonly #handshakes = new Roster<Handshake>()
   #door: Door | null = null
 
   constructor(options: ListenerOptions) {

@@ -1,7 +1,7 @@
 /** The datapath of `tcp`, `tls`, `http` and `https` services in one data thread: goes from view to view, and from open to shut. */
 import { setTimeout as pause } from 'node:timers/promises'
 import type { Board } from '../board/index.ts'
-import type { DeadlineWheel, Logger } from '../core/index.ts'
+import { type DeadlineWheel, type Logger, Roster } from '../core/index.ts'
 import type { AccessLog } from '../telemetry/index.ts'
 import type { Challenges, TicketRing, TlsView } from '../tls/index.ts'
 import type { Datapath, Life, ServiceGate, ServiceView, Session } from './contract.ts'
@@ -31,7 +31,7 @@ export interface ThreadTools {
 
 export class StreamDatapath implements Datapath {
   readonly #tools: ThreadTools
-  readonly #life: Life = { draining: false, sessions: new Set<Session>(), latest: null }
+  readonly #life: Life = { draining: false, sessions: new Roster<Session>(), latest: null }
   #current: Generation | null = null
   /** What is in force after a commit. */
   #next: Generation | null = null
@@ -100,7 +100,7 @@ export class StreamDatapath implements Datapath {
     this.#life.draining = gate !== 'open'
     this.#gate = gate
     if (gate === 'shut') this.#shut()
-    if (gate !== 'open') for (const session of [...this.#life.sessions]) session.drain(GRACE_MS)
+    if (gate !== 'open') for (const session of this.#life.sessions) session.drain(GRACE_MS)
     if (gate === 'shut' || !shut || current === null) return
     try {
       await this.#open(current)
@@ -127,7 +127,7 @@ export class StreamDatapath implements Datapath {
     this.#gate = 'shut'
     if (politely) for (const listener of this.#current?.listeners ?? []) listener.leave()
     else this.#shut()
-    for (const session of [...this.#life.sessions]) session.drain(politely ? Number.POSITIVE_INFINITY : 0)
+    for (const session of this.#life.sessions) session.drain(politely ? Number.POSITIVE_INFINITY : 0)
     while (this.#life.sessions.size > 0 || this.#arriving) {
       const emptied = new Promise<void>((resolve) => (this.#emptied = resolve))
       await (this.#arriving ? pause(ARRIVAL_MS) : emptied)
@@ -160,7 +160,7 @@ export class StreamDatapath implements Datapath {
     this.discard()
     this.#gate = 'shut'
     this.#shut()
-    for (const session of [...this.#life.sessions]) session.cut(null)
+    for (const session of this.#life.sessions) session.cut(null)
     this.#current?.close(null)
   }
 }

@@ -13,13 +13,13 @@ export function acceptHttp(context: HttpContext, wire: Wire, client: number, end
   if (wire.protocol === 'h2') new H2Session(context, wire, client, ended).start()
   else if (tls !== null || !http.http2.cleartext) new H1Session(context, wire, client, ended).start()
   else {
-    const next = (http2: boolean, first: Buffer): void => {
+    const next = (http2: boolean, first: Buffer, length: number): void => {
       context.sessions.delete(waiting)
       const session = http2
         ? new H2Session(context, wire, client, ended)
         : new H1Session(context, wire, client, ended, true)
       session.start()
-      session.onBytes(first, first.length)
+      session.onBytes(first, length)
     }
     const over = (): void => {
       context.sessions.delete(waiting)
@@ -27,6 +27,7 @@ export function acceptHttp(context: HttpContext, wire: Wire, client: number, end
     }
     const first = new FirstBytes(wire, context.wheel, timeouts.head, next, over)
     const waiting: Session = {
+      seat: -1,
       drain: (graceMs) => graceMs === 0 && first.end(),
       cut: (backendName) => backendName === null && first.end(),
       since: () => Number.POSITIVE_INFINITY,

@@ -5,15 +5,16 @@ import { idleSink, type Wire, type WireSink } from '../wire.ts'
 
 const PREFACE = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n')
 
-/** Who goes on with the wire: it gets what was read. */
-export type Next = (http2: boolean, first: Buffer) => void
+/** Who goes on with the wire: it gets what was read, `first[0..length)`, for as long as the call lasts. */
+export type Next = (http2: boolean, first: Buffer, length: number) => void
 
 export class FirstBytes implements WireSink, DeadlineOwner {
   readonly #wire: Wire
   readonly #next: Next
   readonly #ended: () => void
   readonly #deadline: Deadline
-  #bytes = Buffer.alloc(0)
+  /** What came before and was too little to tell; null: nothing did. */
+  #kept: Buffer | null = null
 
   /** @param ended the client is gone, or has said nothing for `timeoutMs`: the wire is closed */
   constructor(wire: Wire, wheel: DeadlineWheel, timeoutMs: number, next: Next, ended: () => void) {
@@ -27,14 +28,18 @@ export class FirstBytes implements WireSink, DeadlineOwner {
   }
 
   onBytes(bytes: Buffer, length: number): void {
-    const seen = Math.min(PREFACE.length, this.#bytes.length + length)
-    this.#bytes = Buffer.concat([this.#bytes, bytes.subarray(0, length)])
-    const alike = PREFACE.compare(this.#bytes, 0, seen, 0, seen) === 0
-    if (alike && seen < PREFACE.length) return
+    const first = this.#kept === null ? bytes : Buffer.concat([this.#kept, bytes.subarray(0, length)])
+    const end = this.#kept === null ? length : first.length
+    const seen = Math.min(PREFACE.length, end)
+    const alike = PREFACE.compare(first, 0, seen, 0, seen) === 0
+    if (alike && seen < PREFACE.length) {
+      this.#kept = this.#kept === null ? Buffer.from(bytes.subarray(0, length)) : first
+      return
+    }
     this.#wire.pause()
     this.#wire.sink = idleSink
     this.#deadline.release()
-    this.#next(alike, this.#bytes)
+    this.#next(alike, first, end)
   }
 
   onDrain(): void {}

@@ -95,8 +95,8 @@ export class Output {
 
   /** Writes the last of it, whatever is under way, and nothing more. */
   finish(): void {
-    if (this.#bytes !== null && this.at > 0 && !this.#closed) this.#wire.writeOwned(this.#bytes, 0, this.at)
-    this.#bytes = null // it may be pending, and nobody waits for that
+    const bytes = this.#bytes
+    if (bytes !== null && this.at > 0 && !this.#wire.writeOwned(bytes, 0, this.at)) this.#bytes = null // pending, and nobody waits for that
     this.close()
   }
 

@@ -37,6 +37,7 @@ let headsEnd = headsStart
 type Phase = 'open' | 'leaving' | 'gone' | 'closed'
 
 export class H2Session implements Session, Receiver, WireSink, DeadlineOwner {
+  seat = -1
   context: HttpContext
   readonly wire: Wire
   readonly client: number

@@ -38,6 +38,7 @@ interface Upgrade {
 }
 
 export class ProxySession implements Session, StreamOwner, DeadlineOwner, Requester {
+  seat = -1
   readonly wire: Wire
   hop: Hop
   readonly peerPort: number

@@ -1,7 +1,7 @@
 /** What the exchanges of one HTTP service share in one data thread. */
 import { isDeepStrictEqual } from 'node:util'
 import type { Clients, ServiceCell } from '../../board/index.ts'
-import { AddressSet, type DeadlineWheel, type Logger } from '../../core/index.ts'
+import { AddressSet, type DeadlineWheel, type Logger, type Roster } from '../../core/index.ts'
 import { compileRoutes, fixedReply, type Reply, type RequestView } from '../../filters/index.ts'
 import type { Backend } from '../../pool/index.ts'
 import type { AccessLog } from '../../telemetry/index.ts'
@@ -34,7 +34,7 @@ export class HttpContext implements ServiceContext {
   readonly load: ServiceContext['load']
   readonly log: Logger
   readonly challenges: Challenges
-  readonly sessions: Set<Session>
+  readonly sessions: Roster<Session>
   readonly limits: HeadLimits
   /** null: clients may send as many requests as they like. */
   readonly requestLimit: RequestLimit | null

@@ -30,6 +30,7 @@ const sharedHead = new RequestHead()
 const NOTHING = Buffer.alloc(0)
 
 export class H1Session implements Session, WireSink, DeadlineOwner, Requester {
+  seat = -1
   readonly marks = null
   readonly wire: Wire
   hop: Hop

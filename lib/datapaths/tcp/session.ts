@@ -23,6 +23,7 @@ const UNWILLING: Failure = { status: 502, reason: 'backend-closed', detail: 'the
 const SILENT: Failure = { status: 504, reason: 'backend-timeout', detail: 'the backend does not answer' }
 
 export class TcpSession extends PlacedFlow implements Session, OpeningTaker, HearingTaker {
+  seat = -1
   readonly method = ''
   readonly target = ''
   /** The name that the client asked for, where connections are routed by it. */
