@@ -191,6 +191,28 @@ for (const { name, dial } of fronts) {
     t.notOk(backend.heads.some(({ target }) => target === '/never'))
   })
 
+  t.test(
+    `${name}: 5.4.1 who goes on sending behind a connection error still reads why, and then the end`,
+    async (t) => {
+      const junk = Buffer.concat(Array.from({ length: 3000 }, () => frame(0x16, 0, 0, Buffer.alloc(256))))
+      for (const [title, bad] of [
+        ['PING on a stream', frame(TYPE.ping, 0, 3, '12345678')],
+        ['a block that is malformed', frame(TYPE.headers, 5, 1, Buffer.from([0x80]))],
+        ['DATA that is too large', Buffer.concat([headers(1, POST, endHeaders), data(1, Buffer.alloc(16_385))])],
+      ] as const) {
+        const client = await (await dial(t)).open()
+        const endings: string[] = []
+        client.socket.on('end', () => endings.push('end'))
+        client.socket.on('error', () => endings.push('reset'))
+        client.send(bad, junk)
+        const goaway = await client.next(({ type }) => type === TYPE.goaway)
+        t.ok((goaway?.payload.length ?? 0) > 8, `${title}: GOAWAY with a few words`)
+        t.equal(await client.next(() => false), undefined)
+        t.same(endings, ['end'], `${title}: no reset`)
+      }
+    },
+  )
+
   t.test(`${name}: 7 codes that nobody knows mean nothing special`, async (t) => {
     const client = await (await dial(t)).open()
     client.send(headers(1, POST, endHeaders), frame(TYPE.reset, 0, 1, uint32(0xff)), headers(3, GET))

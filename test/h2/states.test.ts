@@ -154,6 +154,19 @@ t.test('a stream that has its answer is over, however many before it were left o
     }
 })
 
+t.test('5.1.1 the largest identifier of all is served, and none comes behind it', async (t) => {
+  const largest = 2 ** 31 - 1
+  for (const { name, dial } of fronts) {
+    const client = await (await dial(t)).open()
+    client.send(headers(1, POST, endHeaders), headers(largest, GET))
+    t.equal(await client.status(largest), 200, name)
+    client.send(data(1, 'x'))
+    t.equal(await client.status(1), 200, `${name}: what is open goes on`)
+    client.send(headers(largest - 2, GET))
+    t.same(await verdict(client, wrong), wrong, name)
+  }
+})
+
 t.test('the rest of a request that has its answer is still held to the rules', async (t) => {
   const early = (...fields: Fields): Buffer =>
     headers(SUBJECT, [[':method', 'POST'], ...get('/early').slice(1), ...fields], endHeaders)
