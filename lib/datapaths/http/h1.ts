@@ -64,10 +64,9 @@ export class H1Session implements Session, WireSink, DeadlineOwner, Requester {
     this.#doubtful = doubtful
     this.peerAddress = wire.remoteAddress
     this.peerPort = wire.remotePort
-    const scheme = context.view.tls === null ? 'http' : 'https'
     this.hop = new Hop(
       this.peerAddress,
-      scheme,
+      context.view.tls === null ? 'http' : 'https',
       wire.localPort,
       context.trusts(this.peerAddress),
       context.view.http,
