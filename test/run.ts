@@ -1,116 +1,45 @@
 /**
- * Runs the tests: `node test/run.ts [--times] [files…]`, all by default, one more file at a time than there are cores. Each file is a program of
- * its own that prints TAP; what failed and what was skipped is shown with its reason, and one closing line counts it all.
+ * Runs the tests: `node test/run.ts [--times] [--checks] [files…]`, all by default, one more program at a time than there are cores. What
+ * failed and what was skipped is shown with its reason, and one closing line counts it all.
  *
+ * A file prints TAP. Those of the folders in TOGETHER run several in one process, one after the other; all others are programs of their own.
  * A file that failed is run once more, alone, when the others have ended: if it fails again it has failed, else it is listed as unsteady.
  * With EVENKEEL_NO_SKIPS=1 a test that was skipped for a missing package or right (`needs …`) counts as a failure.
- * With --times the files that took the most CPU time are listed.
+ * With --times the files that took the most CPU time are listed, with --checks types and lint are looked at beside the tests.
  */
-import { spawn } from 'node:child_process'
-import { existsSync, globSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { globSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { dirname } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
+import { allSpent, type Outcome, runAlone, runCheck, runTogether } from './support/runner.ts'
+import type { Time } from './support/tally.ts'
 
 const AT_ONCE = availableParallelism() + 1 // each waits for something now and then
-const FILE_MS = 180_000 // the slowest takes a tenth of it on two quiet cores
 const BY_CHANCE = 5 // more files than these don't fail by chance
 const SHOWN = 40 // of the files with the most CPU time
 const NO_SKIPS = process.env['EVENKEEL_NO_SKIPS'] === '1'
-// The same code is loaded by every file: without the cache a fifth of the time goes into that.
-const CACHE = fileURLToPath(new URL('../node_modules/.cache/evenkeel', import.meta.url))
 const TIMES = fileURLToPath(new URL('../node_modules/.cache/evenkeel-tests.json', import.meta.url))
+const CHECKS = new Map<string, readonly [string, ...string[]]>([
+  ['types', ['tsc']],
+  ['lint', ['biome', 'check', '.']],
+])
 
-interface Outcome {
-  readonly passed: number
-  readonly failed: number
-  readonly skipped: readonly string[]
-  /** The report, where something went wrong; else ''. */
-  readonly report: string
-}
-
-/** Seconds that a file took, by the wall and of CPU time, all that it started included. */
-interface Time {
-  readonly wall: number
-  readonly cpu: number
-}
-
-/** Counts the innermost results of a TAP report: a line that stands for a group of others is not one. */
-function tally(report: string): Pick<Outcome, 'passed' | 'failed' | 'skipped'> {
-  let passed = 0
-  let failed = 0
-  const skipped: string[] = []
-  let before = ''
-  for (const line of report.split('\n')) {
-    const match = /^(\s*)(not ok|ok) \d+(?: - )?(.*)$/.exec(line)
-    if (match !== null) {
-      const [, indent = '', verdict, text = ''] = match
-      const skip = /# SKIP ?(.*)$/.exec(text)
-      if (skip !== null) skipped.push(`${text.slice(0, skip.index).trim()}: ${skip[1]}`)
-      else if (before.startsWith(`${indent}    `)) {
-        // the group of what stands above it, indented
-      } else if (verdict === 'ok') passed++
-      else failed++
-    }
-    before = line
-  }
-  return { passed, failed, skipped }
-}
-
-const TICKS = 100 // a second, of /proc
-/** CPU seconds of whatever has ended under this process. */
-function spentByChildren(): number {
-  if (!existsSync('/proc/self/stat')) return 0
-  const fields = readFileSync('/proc/self/stat', 'utf8').split(') ')[1]?.split(' ') ?? []
-  return (Number(fields[13]) + Number(fields[14])) / TICKS
-}
-
-const times = new Map<string, Time>()
-let spent = 0
-
-function runFile(file: string): Promise<Outcome> {
-  const from = performance.now()
-  // tap's own limit of 30 s would end files that are merely slow on a busy machine.
-  const env = { ...process.env, NODE_COMPILE_CACHE: CACHE, TAP_TIMEOUT: String(FILE_MS / 1000) }
-  const child = spawn(process.execPath, [file], { stdio: ['ignore', 'pipe', 'pipe'], env })
-  let report = ''
-  let errors = ''
-  child.stdout.setEncoding('utf8').on('data', (text: string) => {
-    report += text
-  })
-  child.stderr.setEncoding('utf8').on('data', (text: string) => {
-    errors += text
-  })
-  let late = false
-  const timer = setTimeout(() => {
-    late = true
-    child.kill('SIGKILL')
-  }, FILE_MS)
-  child.on('exit', () => {
-    const before = spent
-    spent = spentByChildren()
-    times.set(file, { wall: (performance.now() - from) / 1000, cpu: spent - before })
-  })
-  return new Promise((resolve) => {
-    child.on('close', (code, signal) => {
-      clearTimeout(timer)
-      const counts = tally(report)
-      if (code === 0) return resolve({ ...counts, report: '' })
-      const why = late ? `it did not end within ${FILE_MS / 1000} s` : `it ended with ${signal ?? code}`
-      resolve({ ...counts, failed: Math.max(1, counts.failed), report: `${report}${errors}${file}: ${why}\n` })
-    })
-  })
-}
-
-/** Runs the file and says what came of it. */
-async function show(file: string): Promise<Outcome> {
-  const outcome = await runFile(file)
-  const { wall = 0 } = times.get(file) ?? {}
-  console.log(`${outcome.failed > 0 ? 'FAILED' : 'ok    '} ${file} (${outcome.passed} passed, ${wall.toFixed(1)} s)`)
-  if (outcome.report !== '') console.log(outcome.report)
-  return outcome
-}
+/** Folders whose files change nothing of their process, so that they can share one. */
+const TOGETHER =
+  /^test\/(admin|affinity|agents|board|compression|config|core|datapaths|demo|filters|grpc|h2|h2-backend|http|limits|policies|pool|probes|proxy-protocol|service|sni|starttls|telemetry|tls|upgrade)\//
+/** Files of them that do, or that look at all of their process. */
+const ALONE = new Set([
+  'test/admin/events.test.ts', // its memory
+  'test/board/board.test.ts', // the same
+  'test/datapaths/outbox.test.ts', // its buffers
+  'test/probes/datagrams.test.ts', // its open sockets
+  'test/probes/exec.test.ts', // its environment
+  'test/service/outliers.test.ts', // the same
+  'test/service/rounds.test.ts', // rejections that nobody handles
+])
+const TOGETHER_S = 10 // of files in one process: who waits for the end of the run waits for little more
+const GUESS_S = 1 // that one of them takes, where nobody knows yet
 
 /** What each file took in the last run of all. */
 function lastTimes(): Map<string, Time> {
@@ -123,33 +52,75 @@ function lastTimes(): Map<string, Time> {
 
 function remember(): void {
   mkdirSync(dirname(TIMES), { recursive: true })
-  writeFileSync(TIMES, JSON.stringify(Object.fromEntries(times)))
+  writeFileSync(TIMES, JSON.stringify(Object.fromEntries([...outcomes].map(([file, { time }]) => [file, time]))))
 }
 
-const { values: flags, positionals } = parseArgs({ options: { times: { type: 'boolean' } }, allowPositionals: true })
-const known = lastTimes()
-const wallOf = (file: string): number => known.get(file)?.wall ?? Number.MAX_VALUE
-// The longest first, or the end of the run would wait for one of them alone.
-const files = (positionals.length > 0 ? positionals : globSync('test/**/*.test.ts'))
-  .sort()
-  .sort((a, b) => wallOf(b) - wallOf(a))
-const begun = performance.now()
+/** Files that are run by one process. */
+type Job = readonly string[]
+
+const mayShare = (file: string): boolean => TOGETHER.test(file) && !ALONE.has(file)
+
+/** The longest first, or the end of the run would wait for one of them alone. */
+function jobsOf(files: readonly string[], known: ReadonlyMap<string, Time>): Job[] {
+  const wallOf = (file: string): number =>
+    known.get(file)?.wall ?? (mayShare(file) ? GUESS_S : Number.POSITIVE_INFINITY)
+  const jobs: Job[] = []
+  let group: string[] = []
+  let seconds = 0
+  for (const file of [...files].sort().sort((a, b) => (wallOf(a) === wallOf(b) ? 0 : wallOf(b) - wallOf(a)))) {
+    if (!mayShare(file)) {
+      jobs.push([file])
+      continue
+    }
+    if (group.length === 0 || seconds >= TOGETHER_S) {
+      group = []
+      seconds = 0
+      jobs.push(group)
+    }
+    group.push(file)
+    seconds += wallOf(file)
+  }
+  return jobs
+}
+
 const outcomes = new Map<string, Outcome>()
 
-async function work(queue: string[]): Promise<void> {
-  for (let file = queue.shift(); file !== undefined; file = queue.shift()) outcomes.set(file, await show(file))
+/** Says what came of it. */
+function show(file: string, outcome: Outcome): void {
+  const { failed, passed, time, report } = outcome
+  outcomes.set(file, outcome)
+  console.log(`${failed > 0 ? 'FAILED' : 'ok    '} ${file} (${passed} passed, ${time.wall.toFixed(1)} s)`)
+  if (report !== '') console.log(report)
 }
 
-const queue = [...files]
-await Promise.all(Array.from({ length: AT_ONCE }, () => work(queue)))
+async function runJob(job: Job): Promise<void> {
+  const [first = ''] = job
+  const check = CHECKS.get(first)
+  if (check !== undefined) return show(first, await runCheck(check))
+  const done = job.length > 1 ? await runTogether(job) : new Map<string, Outcome>()
+  for (const [file, outcome] of done) show(file, outcome)
+  for (const file of job) if (!done.has(file)) show(file, await runAlone(file))
+}
+
+const options = { times: { type: 'boolean' }, checks: { type: 'boolean' } } as const
+const { values: flags, positionals } = parseArgs({ options, allowPositionals: true })
+const files = positionals.length > 0 ? positionals : globSync('test/**/*.test.ts')
+const begun = performance.now()
+const queue = jobsOf(files, lastTimes())
+if (flags.checks === true) queue.unshift(...[...CHECKS.keys()].map((check) => [check]))
+
+async function work(): Promise<void> {
+  for (let job = queue.shift(); job !== undefined; job = queue.shift()) await runJob(job)
+}
+await Promise.all(Array.from({ length: AT_ONCE }, work))
 
 const unsteady: string[] = []
-const broken = [...outcomes].filter(([, { failed }]) => failed > 0)
+const broken = [...outcomes].filter(([name, { failed }]) => failed > 0 && !CHECKS.has(name))
 if (files.length > 1 && broken.length <= BY_CHANCE)
   for (const [file] of broken) {
     console.log(`once more, alone: ${file}`)
-    const outcome = await show(file)
-    outcomes.set(file, outcome)
+    const outcome = await runAlone(file)
+    show(file, outcome)
     if (outcome.failed === 0) unsteady.push(file)
   }
 if (positionals.length === 0) remember()
@@ -163,14 +134,14 @@ for (const outcome of outcomes.values()) {
   skipped.push(...outcome.skipped)
 }
 if (flags.times === true)
-  for (const [file, { wall, cpu }] of [...times].sort(([, a], [, b]) => b.cpu - a.cpu).slice(0, SHOWN))
-    console.log(`${cpu.toFixed(1).padStart(6)} s of CPU, ${wall.toFixed(1).padStart(5)} s: ${file}`)
+  for (const [file, { time }] of [...outcomes].sort(([, a], [, b]) => b.time.cpu - a.time.cpu).slice(0, SHOWN))
+    console.log(`${time.cpu.toFixed(1).padStart(6)} s of CPU, ${time.wall.toFixed(1).padStart(5)} s: ${file}`)
 for (const line of skipped) console.log(`skipped: ${line}`)
 const missing = NO_SKIPS ? skipped.filter((line) => /: needs /.test(line)) : []
 if (missing.length > 0) console.log(`${missing.length} tests were skipped that must run here`)
 for (const file of unsteady) console.log(`unsteady: ${file} (failed once beside others)`)
 if (passed === 0) console.log('no test ran')
-const took = `${((performance.now() - begun) / 1000).toFixed(0)} s, ${spent.toFixed(0)} s of CPU time`
+const took = `${((performance.now() - begun) / 1000).toFixed(0)} s, ${allSpent().toFixed(0)} s of CPU time`
 console.log(`${files.length} files in ${took}`)
 const bad = failed + missing.length
 console.log(`${passed} passed, ${bad} failed, ${skipped.length} skipped`)

@@ -79,7 +79,8 @@ export const DIFFERENCES: readonly Difference[] = [
   },
 ]
 
-const FILE = basename(process.argv[1] ?? '', '.test.ts')
+/** The test file that runs. */
+const thisFile = (): string => basename(process.argv[1] ?? '', '.test.ts')
 
 /** Which HTTP engine the services of a rig have. */
 export const ENGINE = process.env['EVENKEEL_TEST_ENGINE'] === 'http-proxy' ? 'http-proxy' : 'native'
@@ -88,4 +89,4 @@ export const ENGINE = process.env['EVENKEEL_TEST_ENGINE'] === 'http-proxy' ? 'ht
 export const verdictOf = (row: string): Verdict | undefined =>
   ENGINE === 'native'
     ? undefined
-    : DIFFERENCES.find(({ files, rows }) => files.includes(FILE) && rows.test(row))?.verdict
+    : DIFFERENCES.find(({ files, rows }) => files.includes(thisFile()) && rows.test(row))?.verdict
