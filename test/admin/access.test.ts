@@ -8,11 +8,12 @@ import { askRaw } from './support.ts'
 
 const NOTHING = { virtualServices: {} }
 const TOKEN = 'correct horse battery staple'
+const open = await startBalancer(t, NOTHING)
+const guarded = await startBalancer(t, { ...NOTHING, admin: { listen: '127.0.0.1:0', token: TOKEN } })
 
 t.test('with a token only those who carry it are answered', async (t) => {
-  const balancer = await startBalancer(t, { ...NOTHING, admin: { listen: '127.0.0.1:0', token: TOKEN } })
   const status = async (authorization?: string, path = '/api/v1/status'): Promise<number> =>
-    (await askRaw(balancer.admin, path, { headers: authorization === undefined ? {} : { authorization } })).status
+    (await askRaw(guarded.admin, path, { headers: authorization === undefined ? {} : { authorization } })).status
   t.equal(await status(`Bearer ${TOKEN}`), 200)
   t.equal(await status(`bearer ${TOKEN}`), 200)
   for (const wrong of [
@@ -28,15 +29,14 @@ t.test('with a token only those who carry it are answered', async (t) => {
   t.equal(await status(undefined, '/no/such/path'), 401, 'what there is, is told to none')
   t.equal(await status(undefined, '/livez'), 200)
   t.equal(await status(undefined, '/readyz'), 200)
-  const refused = await askRaw(balancer.admin, '/api/v1/status')
+  const refused = await askRaw(guarded.admin, '/api/v1/status')
   t.match(refused.headers['www-authenticate'], 'Bearer')
   t.equal((JSON.parse(refused.body) as { error: string }).error, 'unauthorized')
 })
 
 t.test('without a token a name in Host is refused, which DNS could point here', async (t) => {
-  const balancer = await startBalancer(t, NOTHING)
   const status = async (host: string): Promise<number> =>
-    (await askRaw(balancer.admin, '/api/v1/status', { headers: { host } })).status
+    (await askRaw(open.admin, '/api/v1/status', { headers: { host } })).status
   for (const host of ['localhost', 'LOCALHOST:9600', '127.0.0.1:9600', '[::1]:9600', '10.1.2.3'])
     t.equal(await status(host), 200, host)
   for (const host of ['evil.test', 'localhost.evil.test:9600', '127.0.0.1.evil.test', '[evil]', 'a@localhost'])
@@ -44,29 +44,26 @@ t.test('without a token a name in Host is refused, which DNS could point here', 
 })
 
 t.test('with a token a name in Host is fine', async (t) => {
-  const balancer = await startBalancer(t, { ...NOTHING, admin: { listen: '127.0.0.1:0', token: TOKEN } })
   const headers = { host: 'balancer.test:9600', authorization: `Bearer ${TOKEN}` }
-  t.equal((await askRaw(balancer.admin, '/metrics', { headers })).status, 200)
+  t.equal((await askRaw(guarded.admin, '/metrics', { headers })).status, 200)
 })
 
 t.test('a page of another origin changes nothing', async (t) => {
-  const balancer = await startBalancer(t, NOTHING)
   const post = async (headers: Record<string, string>): Promise<number> =>
-    (await askRaw(balancer.admin, '/api/v1/threads/99/restart', { method: 'POST', headers })).status
+    (await askRaw(open.admin, '/api/v1/threads/99/restart', { method: 'POST', headers })).status
   t.equal(await post({ origin: 'http://evil.test' }), 403)
   t.equal(await post({ origin: 'null' }), 403)
-  t.equal(await post({ origin: `https://${balancer.admin}` }), 403)
+  t.equal(await post({ origin: `https://${open.admin}` }), 403)
   t.equal(await post({ 'sec-fetch-site': 'cross-site' }), 403)
   t.equal(await post({ 'sec-fetch-site': 'same-site' }), 403)
-  t.equal(await post({ origin: `http://${balancer.admin}`, 'sec-fetch-site': 'same-origin' }), 404, 'passed on')
+  t.equal(await post({ origin: `http://${open.admin}`, 'sec-fetch-site': 'same-origin' }), 404, 'passed on')
   t.equal(await post({}), 404, 'no browser')
 })
 
 t.test('a body of more than 64 KiB is refused, with a length or without', async (t) => {
-  const balancer = await startBalancer(t, NOTHING)
   const post = async (size: number, headers: Record<string, string> = {}): Promise<number> => {
     const body = Buffer.alloc(size)
-    return (await askRaw(balancer.admin, '/api/v1/threads/99/restart', { method: 'POST', body, headers })).status
+    return (await askRaw(open.admin, '/api/v1/threads/99/restart', { method: 'POST', body, headers })).status
   }
   t.equal(await post(64 * 1024), 404, 'as much is read')
   t.equal(await post(64 * 1024 + 1), 413)
@@ -75,9 +72,8 @@ t.test('a body of more than 64 KiB is refused, with a length or without', async 
 })
 
 t.test('a head that is too long or too slow ends the connection', async (t) => {
-  const balancer = await startBalancer(t, NOTHING)
-  t.equal((await askRaw(balancer.admin, '/livez', { headers: { x: 'y'.repeat(17 * 1024) } })).status, 431)
-  const slow = await connect(Number(balancer.admin.split(':').at(-1)))
+  t.equal((await askRaw(open.admin, '/livez', { headers: { x: 'y'.repeat(17 * 1024) } })).status, 431)
+  const slow = await connect(Number(open.admin.split(':').at(-1)))
   slow.send('GET /livez HTTP/1.1\r\n')
   t.match((await slow.readUntilClose(15_000)).toString(), /^HTTP\/1\.1 408 /)
 })

@@ -6,15 +6,19 @@ import { valuesOf } from '../support/message.ts'
 import { connect } from '../support/raw.ts'
 import { ask, cookieIn, ENGINES, kill, NAMES, nameIn, service, startBackends } from './fixtures/http.ts'
 
+const shared = await startBackends(t)
+const own = { native: await startBackends(t), 'http-proxy': await startBackends(t) }
+const services = ENGINES.flatMap((engine) => [
+  [`header-${engine}`, service(shared, { type: 'header', name: 'X-Session' }, { http: { engine } })],
+  [`cookie-${engine}`, service(own[engine], { type: 'cookie' }, { http: { engine } })],
+])
+const balancer = await startBalancer(t, { virtualServices: Object.fromEntries(services) })
+
 for (const engine of ENGINES) {
   t.test(
     `${engine}: one connection carries the requests of several clients, and each goes to its own backend`,
     async (t) => {
-      const backends = await startBackends(t)
-      const balancer = await startBalancer(t, {
-        virtualServices: { main: service(backends, { type: 'header', name: 'X-Session' }, { http: { engine } }) },
-      })
-      const client = await connect(balancer.port('main'))
+      const client = await connect(balancer.port(`header-${engine}`))
       const homes: string[] = []
       for (let i = 0; i < 6; i++) homes.push(nameIn(await ask(client, `X-Session: s${i}\r\n`)))
       t.same(homes, [...NAMES, ...NAMES])
@@ -24,12 +28,8 @@ for (const engine of ENGINES) {
   )
 
   t.test(`${engine}: our cookie is set once, hidden from backends, and no other cookie is touched`, async (t) => {
-    const backends = await startBackends(t)
-    const http = { engine }
-    const balancer = await startBalancer(t, {
-      virtualServices: { main: service(backends, { type: 'cookie' }, { http }) },
-    })
-    const port = balancer.port('main')
+    const backends = own[engine]
+    const port = balancer.port(`cookie-${engine}`)
     const first = await ask(port, 'Cookie: EKID=forged; a="1;2"\r\ncookie: b=\xe4; EKID=x;c\r\n', '/login')
     const value = cookieIn(first)
     t.same(valuesOf(first.fields, 'set-cookie'), [

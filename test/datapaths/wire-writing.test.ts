@@ -5,7 +5,7 @@ import type { Socket } from 'node:net'
 import t, { type Test } from 'tap'
 import type { Wire } from '../../lib/datapaths/wire.ts'
 import { eventually } from '../support/eventually.ts'
-import { KINDS, type Kind, MIB, pattern, Recorder, readAll, settle, sha } from './fixtures/wires.ts'
+import { BULK, KINDS, type Kind, MIB, pattern, Recorder, readAll, settle, sha } from './fixtures/wires.ts'
 
 type Write = (wire: Wire, bytes: Buffer) => boolean
 const WRITES: Readonly<Record<string, Write>> = {
@@ -114,7 +114,7 @@ function writing(t: Test, kind: Kind): void {
       wire.sink = recorder
       t.equal(wire.pending, false)
       t.equal(wire.queued, 0)
-      const bytes = pattern(kind.bulk)
+      const bytes = pattern(BULK)
       const sent = fill(wire, (w, part) => w.writeOwned(part, 0, part.length) && !w.pending, bytes)
       let more = sent
       while (wire.queued < MIB) more += fill(wire, WRITES['write'] as Write, bytes.subarray(more))
@@ -130,10 +130,10 @@ function writing(t: Test, kind: Kind): void {
 
   for (const [name, write] of Object.entries(WRITES))
     t.test(
-      `${kind.bulk / MIB} MiB by ${name} to a peer that does not read: it stops, goes on and loses nothing`,
+      `${BULK / MIB} MiB by ${name} to a peer that does not read: it stops, goes on and loses nothing`,
       async (t) => {
         const { wire, peer } = await kind.make(t)
-        const bytes = pattern(kind.bulk)
+        const bytes = pattern(BULK)
         let at = 0
         let stops = 0
         let most = 0

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto'
 import t, { type Test } from 'tap'
 import { eventually } from '../support/eventually.ts'
-import { KINDS, type Kind, MIB, pattern, Recorder, readAll, settle, sha } from './fixtures/wires.ts'
+import { BULK, KINDS, type Kind, MIB, pattern, Recorder, readAll, settle, sha } from './fixtures/wires.ts'
 
 function reading(t: Test, kind: Kind): void {
   t.test('it knows where it comes from', async (t) => {
@@ -27,10 +27,10 @@ function reading(t: Test, kind: Kind): void {
 
   for (const bulk of [false, true])
     t.test(
-      `${kind.bulk / MIB} MiB${bulk ? ' in bulk, on and off,' : ''} with pauses arrive whole and in order`,
+      `${BULK / MIB} MiB${bulk ? ' in bulk, on and off,' : ''} with pauses arrive whole and in order`,
       async (t) => {
         const { wire, peer } = await kind.make(t)
-        const bytes = pattern(kind.bulk)
+        const bytes = pattern(BULK)
         const hash = createHash('sha256')
         let size = 0
         let reads = 0

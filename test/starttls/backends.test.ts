@@ -34,34 +34,36 @@ async function through(balancer: Balancer, protocol: Protocol, name = 'main'): P
   return talk
 }
 
-for (const protocol of PROTOCOLS.filter(({ greets }) => greets !== '')) {
-  const { name, greets, declines } = protocol
+const GREETING = PROTOCOLS.filter(({ greets }) => greets !== '')
 
-  t.test(`${name}: a backend that declines, breaks off or says nonsense is left for another one`, async (t) => {
-    const unwilling = [declines, '', 'HTTP/1.1 400 Bad Request\r\n', 'x'.repeat(20_000)].map((says) =>
-      startTcpBackend(t, ({ socket }) => (says === '' ? socket.end() : socket.write(says))),
-    )
+t.test('a backend that declines, breaks off or says nonsense is left for another one', async (t) => {
+  const virtualServices: Record<string, object> = {}
+  for (const protocol of GREETING) {
     const good = await startTcpBackend(t, ({ socket }) => {
-      socket.write(`${greets}early`)
+      socket.write(`${protocol.greets}early`)
       socket.pipe(socket)
     })
-    const services = (await Promise.all(unwilling)).map((bad, i) => [
-      `bad${i}`,
-      service(protocol, [bad.address, good.address]),
-    ])
-    const balancer = await startBalancer(t, { virtualServices: Object.fromEntries(services) }, { files })
-    for (const [name] of services) {
-      const talk = await through(balancer, protocol, String(name))
-      t.equal(await talk.ask('hello', /earlyhello/), 'earlyhello', 'what came behind the greeting is not lost')
-      const port = talk.socket.localPort
-      talk.socket.end()
-      await talk.rest()
-      t.match(await flowOf(balancer, port), { backend: 'b1', tries: 2, reason: '' })
-      const retries = `evenkeel_retries_total{service="${name}",reason="backend-closed"} 1\n`
-      t.ok((await balancer.metrics()).includes(retries))
+    const words = [protocol.declines, '', 'HTTP/1.1 400 Bad Request\r\n', 'x'.repeat(20_000)]
+    for (const [i, says] of words.entries()) {
+      const bad = await startTcpBackend(t, ({ socket }) => (says === '' ? socket.end() : socket.write(says)))
+      virtualServices[`${protocol.name}-${i}`] = service(protocol, [bad.address, good.address])
     }
-  })
-}
+  }
+  const balancer = await startBalancer(t, { virtualServices }, { files })
+  for (const protocol of GREETING)
+    await t.test(protocol.name, async (t) => {
+      for (const name of Object.keys(virtualServices).filter((name) => name.startsWith(`${protocol.name}-`))) {
+        const talk = await through(balancer, protocol, name)
+        t.equal(await talk.ask('hello', /earlyhello/), 'earlyhello', 'what came behind the greeting is not lost')
+        const port = talk.socket.localPort
+        talk.socket.end()
+        await talk.rest()
+        t.match(await flowOf(balancer, port), { backend: 'b1', tries: 2, reason: '' })
+        const retries = `evenkeel_retries_total{service="${name}",reason="backend-closed"} 1\n`
+        t.ok((await balancer.metrics()).includes(retries))
+      }
+    })
+})
 
 t.test('a backend that never greets is given up on', async (t) => {
   const [smtp] = PROTOCOLS as [Protocol]
@@ -114,24 +116,28 @@ async function startAsked(t: Test, { greets, grants }: Protocol, twist: 'inject'
 
 const backendTls = { ca: 'ca.pem', startTls: true }
 
+t.test('a backend is asked for TLS, verified, and gets nothing in the clear', async (t) => {
+  const backends = new Map<Protocol, Awaited<ReturnType<typeof startAsked>>>()
+  for (const protocol of PROTOCOLS) backends.set(protocol, await startAsked(t, protocol))
+  const services = [...backends].map(([protocol, { address }]) => [
+    protocol.name,
+    service(protocol, [address], { backendTls }),
+  ])
+  const balancer = await startBalancer(t, { virtualServices: Object.fromEntries(services) }, { files })
+  for (const [protocol, backend] of backends)
+    await t.test(protocol.name, async (t) => {
+      for (let i = 0; i < 2; i++) {
+        const talk = await through(balancer, protocol, protocol.name)
+        t.equal(await talk.ask('secret\r\n', /secret\r\n/), 'secret\r\n')
+        talk.socket.destroy()
+      }
+      t.notMatch(backend.heard.join(''), /secret/)
+      t.same(backend.resumed, [false, true], 'the second resumes the session of the first')
+    })
+})
+
 for (const protocol of PROTOCOLS) {
   const { name, greets, lacks } = protocol
-
-  t.test(`${name}: a backend is asked for TLS, verified, and gets nothing in the clear`, async (t) => {
-    const backend = await startAsked(t, protocol)
-    const balancer = await startBalancer(
-      t,
-      { virtualServices: { main: service(protocol, [backend.address], { backendTls }) } },
-      { files },
-    )
-    for (let i = 0; i < 2; i++) {
-      const talk = await through(balancer, protocol)
-      t.equal(await talk.ask('secret\r\n', /secret\r\n/), 'secret\r\n')
-      talk.socket.destroy()
-    }
-    t.notMatch(backend.heard.join(''), /secret/)
-    t.same(backend.resumed, [false, true], 'the second resumes the session of the first')
-  })
 
   t.test(`${name}: a backend without TLS, or with words before it that nobody asked for, is not used`, async (t) => {
     const injected = await startAsked(t, protocol, 'inject')
