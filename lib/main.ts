@@ -7,6 +7,8 @@ import { type BalancerError, createLogger, formatAddress, systemClock } from './
 import { adopt, type Cut, Manager, Reloads, Systemd } from './service/index.ts'
 import { Predecessor, type Successor, Upgrades } from './upgrade/index.ts'
 
+export { boundYoungHeap } from './service/index.ts'
+
 /** What listens where, once everything does. */
 export interface Started {
   readonly admin: string

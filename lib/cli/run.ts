@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path'
 import { type Config, loadConfig, type Problem, renderProblems } from '../config/index.ts'
 import { BalancerError, createLogger } from '../core/index.ts'
 import type { DemoHandle } from '../demo/index.ts'
-import { EXIT, findPredecessor, runBalancer, type Started } from '../main.ts'
+import { boundYoungHeap, EXIT, findPredecessor, runBalancer, type Started } from '../main.ts'
 import { ensureDevelopmentCertificate } from '../tls/index.ts'
 import { adopted } from './adopted.ts'
 import { banner, commandName } from './banner.ts'
@@ -22,6 +22,7 @@ export interface RunFlags {
 const DEMO_BACKENDS = 3 // as many as the sample configuration names
 
 export async function run(file: string, flags: RunFlags): Promise<number> {
+  boundYoungHeap()
   const before = findPredecessor()
   const result = await loadConfig(file)
   const problems = result.ok ? result.warnings : result.problems

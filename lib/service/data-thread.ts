@@ -10,17 +10,13 @@ import type { Answer, FromThread, Request, ThreadStart, ToThread } from './messa
 import { Pulse } from './pulse.ts'
 import { threadEnvironment } from './thread-environment.ts'
 import { Utilisation } from './utilisation.ts'
+import { YOUNG_MIB } from './young-heap.ts'
 
 const ENTRY = new URL('../data-thread.ts', import.meta.url)
 const START_MS = 60_000 // until it listens
 const NATIVE_MS = 1000 // an end that takes longer waits for native code, which nothing can interrupt
 const NATIVE = ': it hangs in native code, which nothing can interrupt'
 const COLLECTED_MS = 1000 // a thread with a full heap has collected its garbage by then, or has none
-/**
- * MiB for what is new (semi-spaces of 2 MiB). What outlives a turn are connections, and few: with V8's own 48 a flood filled it all, for good, and
- * a collection stood in the way of everybody for 10 to 15 ms. A request costs the same with either.
- */
-const YOUNG_MIB = 6
 const HEADROOM = 1024 ** 3 // what a thread gone mad can fill in that time
 const STUCK_MS = 30_000 // then it hangs there for good
 const STOP_MS = 5000 // for it to obey the last order
