@@ -13,6 +13,7 @@ class PaperWire implements Wire {
   text = ''
   readonly owned = false
   readonly pending = false
+  readonly borrowing = false
   readonly settled = true
   readonly queued = 0
   readonly remoteAddress = ''

@@ -17,6 +17,7 @@ import {
   UV_EOF,
   type WriteRequest,
 } from '../core/index.ts'
+import { giveBackBlock, takeBlock } from './blocks.ts'
 import { type Area, giveBack, type Outbox, readBuffer } from './outbox.ts'
 import { idleSink, type Wire, type WireSink } from './wire.ts'
 
@@ -36,6 +37,8 @@ interface WireWrite extends WriteRequest {
   wire: HandleWire | null
   bytes: Uint8Array | null
   area: Area
+  /** What its bytes were copied into; null: nothing that is used again. */
+  block: Buffer | null
 }
 
 const spares: Buffer[] = []
@@ -63,6 +66,8 @@ function onWritten(this: WireWrite, status: number): void {
   this.wire = null
   this.bytes = null
   giveBack(this.area)
+  if (this.block !== null) giveBackBlock(this.block)
+  this.block = null
   if (wire === null) return
   try {
     wire.written(status)
@@ -102,6 +107,10 @@ export class HandleWire implements Wire {
 
   get settled(): boolean {
     return this.#inflight === 0
+  }
+
+  get borrowing(): boolean {
+    return this.#inflight > 0
   }
 
   get queued(): number {
@@ -186,7 +195,17 @@ export class HandleWire implements Wire {
 
   write(bytes: Buffer, start: number, end: number): boolean {
     if (end - start <= TEXT_BYTES) return this.writeText(bytes.latin1Slice(start, end))
-    return this.writeOwned(Buffer.from(bytes.subarray(start, end)), 0, end - start)
+    const handle = this.#handle
+    if (handle === null) return true
+    const block = takeBlock(end - start)
+    const part = block.subarray(0, bytes.copy(block, 0, start, end))
+    const req = request()
+    const error = handle.writeBuffer(req, part)
+    const waits = error === 0 && state[ASYNC] !== 0
+    const flowed = this.#sent(req, error, part)
+    if (waits) req.block = block
+    else giveBackBlock(block)
+    return flowed
   }
 
   writeOwned(bytes: Buffer, start: number, end: number): boolean {
@@ -211,6 +230,7 @@ export class HandleWire implements Wire {
     req.wire = this
     req.bytes = bytes
     req.area = -1
+    req.block = null
     req.oncomplete = onWritten
     this.#inflight++
     return false

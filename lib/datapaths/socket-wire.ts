@@ -72,6 +72,10 @@ export class SocketWire implements Wire {
     return this.#inflight > 0
   }
 
+  get borrowing(): boolean {
+    return this.#inflight > 0
+  }
+
   /** TLS has an end of its own to send, and node may hold what the kernel did not take yet. */
   get settled(): boolean {
     return false

@@ -16,6 +16,7 @@ import {
   UV_EOF,
   type WriteRequest,
 } from '../core/index.ts'
+import { giveBackBlock, takeBlock } from './blocks.ts'
 import { type Outbox, readBuffer } from './outbox.ts'
 import { SocketWire } from './socket-wire.ts'
 import { type Below, handlesBelow, socketsBelow } from './tls-below.ts'
@@ -23,6 +24,8 @@ import { freeUntouched, SMALL_WRITE } from './untouched.ts'
 import { idleSink, type Wire, type WireSink } from './wire.ts'
 
 const HIGH_WATER = 64 * 1024 // beyond so much the writer is asked to wait
+const JOIN_BYTES = 16 * 1024 // what waits is joined to records of so much; larger pieces go as they are
+const joined = Buffer.allocUnsafeSlow(JOIN_BYTES)
 
 const state = tcpHandles?.stream.streamBaseState ?? new Int32Array(8)
 const READ = tcpHandles?.stream.kReadBytesOrError ?? 0
@@ -32,6 +35,13 @@ interface WireHandle extends TlsHandle {
 }
 interface WireWrite extends WriteRequest {
   wire: TlsWire | null
+}
+
+/** Something to be written when the write under way is over. */
+interface Piece {
+  readonly bytes: Uint8Array
+  /** The memory that it was copied into; null: it lies in the writer's. */
+  readonly block: Buffer | null
 }
 
 function onRead(this: WireHandle): undefined {
@@ -74,6 +84,16 @@ export function clientWire(socket: TLSSocket, raw: Socket, clientFields: string)
   return new TlsWire(below, remoteAddress, remotePort, localPort, clientFields)
 }
 
+function copyOf(bytes: Uint8Array): Piece {
+  const block = takeBlock(bytes.length)
+  block.set(bytes)
+  return { bytes: block.subarray(0, bytes.length), block }
+}
+
+function giveBackAll(pieces: readonly Piece[]): void {
+  for (const { block } of pieces) if (block !== null) giveBackBlock(block)
+}
+
 class TlsWire implements Wire {
   sink: WireSink = idleSink
   readonly owned = false // OpenSSL gives record after record, whoever still reads the one before
@@ -94,7 +114,7 @@ class TlsWire implements Wire {
   #sending = false
   /** Bytes of `#waiting`. */
   #queued = 0
-  #waiting: Uint8Array[] = []
+  #waiting: Piece[] = []
   #ending = false
   #shutting = false
   /** Node has its large buffer for what is to be sent. */
@@ -138,6 +158,11 @@ class TlsWire implements Wire {
 
   get queued(): number {
     return this.#inflight + this.#queued
+  }
+
+  /** OpenSSL has read what is in flight. */
+  get borrowing(): boolean {
+    return this.#waiting.length > 0
   }
 
   /** Called for each record that was read, and for the end. */
@@ -204,7 +229,7 @@ class TlsWire implements Wire {
     if (this.#handle === null || bytes.length === 0) return true
     if (this.#inflight === 0) this.#send(bytes)
     else {
-      this.#waiting.push(lent ? Buffer.from(bytes) : bytes)
+      this.#waiting.push(lent ? copyOf(bytes) : { bytes, block: null })
       this.#queued += bytes.length
     }
     return this.#inflight + this.#queued < HIGH_WATER
@@ -238,15 +263,26 @@ class TlsWire implements Wire {
     if (this.#handle === null) return
     this.#inflight = 0
     if (status < 0) return this.#sending ? this.#failLater(status) : this.fail(getSystemErrorName(status))
-    const [first] = this.#waiting
-    if (first !== undefined) {
-      const bytes = this.#waiting.length === 1 ? first : Buffer.concat(this.#waiting)
-      this.#waiting = []
-      this.#queued = 0
-      return this.#send(bytes)
-    }
+    if (this.#waiting.length > 0) return this.#sendWaiting()
     if (this.#ending) this.end()
     this.sink.onDrain()
+  }
+
+  /** One large piece, or as many small ones as make up a record. */
+  #sendWaiting(): void {
+    const waiting = this.#waiting
+    let [length, n] = [0, 0]
+    for (let piece = waiting[0]; piece !== undefined && length + piece.bytes.length <= JOIN_BYTES; piece = waiting[n]) {
+      joined.set(piece.bytes, length)
+      length += piece.bytes.length
+      n++
+    }
+    const first = waiting[0] as Piece
+    const sent = waiting.splice(0, Math.max(n, 1))
+    const bytes = n > 1 ? joined.subarray(0, length) : first.bytes
+    this.#queued -= bytes.length
+    this.#send(bytes)
+    giveBackAll(sent)
   }
 
   end(): void {
@@ -280,6 +316,7 @@ class TlsWire implements Wire {
     handle.wire = null
     this.sink = idleSink
     this.#held = []
+    giveBackAll(this.#waiting)
     this.#waiting = []
     return true
   }

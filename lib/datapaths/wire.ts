@@ -25,6 +25,8 @@ export interface Wire {
   readonly pending: boolean
   /** Bytes of it. */
   readonly queued: number
+  /** Something that `writeOwned` was given is still read. */
+  readonly borrowing: boolean
   readonly remoteAddress: string
   readonly remotePort: number
   readonly localAddress: string
@@ -43,7 +45,7 @@ export interface Wire {
   writeOut(out: Outbox): boolean
   /** Writes a copy of `bytes[start..end)`; same answer. */
   write(bytes: Buffer, start: number, end: number): boolean
-  /** Writes without a copy: the bytes must not change until `onDrain` if the answer is false. */
+  /** Writes without a copy: the bytes must not change while it is `borrowing`, so not before `onDrain` if the answer is false. */
   writeOwned(bytes: Buffer, start: number, end: number): boolean
   /** `destroy` takes nothing from what is written: nothing is pending, and the kernel delivers it, with the end behind it. */
   readonly settled: boolean

@@ -16,6 +16,7 @@ function recorded(serverName = ''): { wire: Wire; calls: string[] } {
     sink: idleSink,
     owned: true,
     pending: false,
+    borrowing: false,
     settled: true,
     queued: 7,
     remoteAddress: '127.0.0.1',

@@ -288,6 +288,9 @@ export class BackendStream extends Carried implements Wire, Incoming, SenderOwne
   get pending(): boolean {
     return !this.closed && this.#request.queued
   }
+  get borrowing(): boolean {
+    return this.pending
+  }
   get queued(): number {
     return this.#request.length + this.#session.outbound.queued
   }

@@ -1,5 +1,6 @@
 /** A message on its way: comes as an exchange writes it for HTTP/1.1, goes as frames, as far as the windows allow. */
 
+import { giveBackBlock, takeBlock } from '../blocks.ts'
 import type { Marked } from '../http/requester.ts'
 import { Stash } from '../http/stash.ts'
 import { keptTrailers } from '../http/trailers.ts'
@@ -36,9 +37,11 @@ export abstract class MessageSender implements Sender {
   protected id: number
   readonly #outbound: Outbound
   readonly #owner: SenderOwner
-  /** What no window has taken: a copy, or the writer's own bytes. */
+  /** What no window has taken: one write's bytes, or copies of several. */
   #queue: Stash | null = null
   #held: Buffer | null = null
+  /** What `held` was copied into; null: it is the writer's own. */
+  #block: Buffer | null = null
   #heldStart = 0
   #heldEnd = 0
   /** The stream ends behind it, with these trailers. */
@@ -110,17 +113,17 @@ export abstract class MessageSender implements Sender {
   /** Sends content as far as the windows allow, and keeps the rest. */
   #send(buf: Buffer, start: number, end: number, owned: boolean): void {
     if (this.queued) {
+      if (start === end) return // the framing of a chunk
       this.#copyHeld()
-      if (end > start) this.#queue?.append(buf.subarray(start, end), end - start)
+      this.#queue?.append(buf.subarray(start, end), end - start)
       return
     }
     const p = this.#emit(buf, start, end)
     if (p === end) return
-    if (owned) {
-      this.#held = buf
-      this.#heldStart = p
-      this.#heldEnd = end
-    } else this.#queue = new Stash(buf, p, end)
+    if (!owned) this.#block = takeBlock(end - p)
+    this.#held = this.#block ?? buf
+    this.#heldStart = owned ? p : 0
+    this.#heldEnd = owned ? end : buf.copy(this.#held, 0, p, end)
   }
 
   #copyHeld(): void {
@@ -130,6 +133,8 @@ export abstract class MessageSender implements Sender {
   }
 
   #letGo(): void {
+    if (this.#block !== null) giveBackBlock(this.#block)
+    this.#block = null
     this.#held = null
     this.#heldStart = 0
     this.#heldEnd = 0

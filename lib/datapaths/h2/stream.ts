@@ -333,6 +333,9 @@ export class H2Stream extends Carried implements Wire, Incoming, Requester, Dead
   get pending(): boolean {
     return this.answer.queued
   }
+  get borrowing(): boolean {
+    return this.answer.queued
+  }
   get queued(): number {
     return this.answer.length + this.#session.outbound.queued
   }

@@ -90,7 +90,7 @@ export class Body {
     }
     if (this.#bulk === this.#left < BULK_BYTES) {
       this.#bulk = !this.#bulk
-      from.bulk(this.#bulk, flowed)
+      from.bulk(this.#bulk, !to.borrowing)
     }
     this.blocked = !flowed
     return stop
@@ -167,9 +167,9 @@ export class Body {
     return this.#out
   }
 
-  /** The buffer goes to the next body, unless a write of it is pending: what `writeText` answered says nothing of that. */
+  /** The buffer goes to the next body, unless a write of it is pending. */
   #giveBack(to: Wire): void {
-    if (this.#out?.length === SPARE_BYTES && !to.pending && spares.length < MOST_SPARES) spares.push(this.#out)
+    if (this.#out?.length === SPARE_BYTES && !to.borrowing && spares.length < MOST_SPARES) spares.push(this.#out)
     this.#out = null
   }
 

@@ -55,6 +55,9 @@ class IntroducedWire implements Wire {
   get queued(): number {
     return this.#wire.queued
   }
+  get borrowing(): boolean {
+    return this.#wire.borrowing
+  }
 
   writeText(text: string): boolean {
     return this.#wire.writeText(text)

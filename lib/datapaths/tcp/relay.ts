@@ -41,7 +41,7 @@ class Half implements WireSink {
       this.wire.bulk(true, false)
     } else if (this.#bulk && length < FULL_READ / 4) {
       this.#bulk = false
-      this.wire.bulk(false, flowed)
+      this.wire.bulk(false, !to.borrowing)
     }
     if (flowed) return
     this.#blocked = true
