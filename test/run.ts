@@ -32,11 +32,14 @@ const TOGETHER =
 const ALONE = new Set([
   'test/admin/events.test.ts', // its memory
   'test/board/board.test.ts', // the same
+  'test/datapaths/h2/message-sender.test.ts', // all buffers that it makes
   'test/datapaths/outbox.test.ts', // its buffers
+  'test/datapaths/wire-memory.test.ts', // all buffers that it makes
   'test/probes/datagrams.test.ts', // its open sockets
   'test/probes/exec.test.ts', // its environment
   'test/service/outliers.test.ts', // the same
   'test/service/rounds.test.ts', // rejections that nobody handles
+  'test/service/young-heap.test.ts', // flags of V8
 ])
 const TOGETHER_S = 10 // of files in one process: who waits for the end of the run waits for little more
 const GUESS_S = 1 // that one of them takes, where nobody knows yet
