@@ -189,9 +189,14 @@ export class BackendCell extends Cell {
     this.#sightAt = SHARED.sight + row * SIGHT_WORDS
   }
 
-  /** For ActiveCounts alone. */
+  /** For ActiveCounts and ActiveSum alone. */
   get allWords(): Int32Array {
     return this.words
+  }
+
+  /** For ActiveSum alone: a word that stays 0. */
+  get zeroAt(): number {
+    return this.#sightAt + SIGHT_WORD.zero
   }
 
   /** What it reported of itself, 0 (idle) to 100, smoothed; -1: no report, or none of late. */
@@ -283,49 +288,6 @@ export class BackendCell extends Cell {
   responded(ms: number): void {
     observe(this.totals, this.base + BACKEND.at.response, ms)
   }
-}
-
-/**
- * The active flows of several backends, for policies that look at all of them with each pick. Read plainly, which costs a
- * tenth of an atomic look: words don't tear, and `beginAt` finds out what has changed meanwhile.
- */
-export class ActiveCounts {
-  readonly #words: Int32Array
-  /** Where each is counted, twice over: a look that begins anywhere meets all of them without going around. */
-  readonly #at: Int32Array
-  readonly #n: number
-
-  constructor(cells: readonly BackendCell[]) {
-    this.#words = cells[0]?.allWords ?? new Int32Array(0)
-    this.#at = Int32Array.from([...cells, ...cells], (cell) => cell.activeAt)
-    this.#n = cells.length
-  }
-
-  of(i: number): number {
-    return this.#words[this.#at[i] as number] as number
-  }
-
-  /** Of those with the fewest, the first behind `after`. There must be one. */
-  leastBehind(after: number): number {
-    const words = this.#words
-    const at = this.#at
-    let i = after + 1
-    const end = i + this.#n
-    let best = i
-    let least = words[at[i] as number] as number
-    // Nobody has fewer than none.
-    while (least > 0 && ++i < end) {
-      const active = words[at[i] as number] as number
-      if (active >= least) continue
-      least = active
-      best = i
-    }
-    this.least = least
-    return best < this.#n ? best : best - this.#n
-  }
-
-  /** What the one had that was found last. */
-  least = 0
 }
 
 const LONG_MS = 60_000 // a wake that is lost with a dying thread is made up for by then; waiting flows have their own deadlines

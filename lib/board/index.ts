@@ -1,10 +1,10 @@
+export { ActiveCounts, ActiveSum } from './active.ts'
 export { Bindings, type BindingTable } from './bindings.ts'
 export { factsOf, packBindings, type TableFacts, unpackBindings } from './bindings-copy.ts'
 export { MAX_SCOPES, newBindings } from './bindings-layout.ts'
 export { Board, type Decision } from './board.ts'
 export {
   ACCEPTS,
-  ActiveCounts,
   BackendCell,
   ListenerCell,
   PoolCell,

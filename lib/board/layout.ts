@@ -17,8 +17,9 @@ export const BACKEND_WORD = { state: 0, accepts: 1, weight: 2, most: 3, failures
 /**
  * Words of a backend that picks look at. They have a row of their own, and four of them share a cache line: a pick looks at
  * each backend of its pool, and two or three lines that other threads write are fetched sooner than ten.
+ * `zero` stays 0, for sums of four where there are fewer.
  */
-export const SIGHT_WORD = { active: 0, latency: 1, latencyAt: 2 } as const
+export const SIGHT_WORD = { active: 0, latency: 1, latencyAt: 2, zero: 3 } as const
 export const SIGHT_WORDS = 4
 /** Words of a pool row. `active`: the flows that wait in its queue. */
 export const POOL_WORD = { epoch: 0, sequence: 1, active: 2, ticket: 3, turn: 4 } as const

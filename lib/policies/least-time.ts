@@ -45,10 +45,12 @@ class LeastTime implements Policy {
     let best = -1
     for (let i = 0; i < n; i++) {
       const active = counts.of(i)
-      const score = active === 0 ? (times[2 * i] as number) : (times[2 * i + 1] as number) * (1 + active)
-      if (score >= least) continue
-      least = score
-      best = i
+      // Without a branch: which ones are without flows can't be foreseen.
+      const score = (times[2 * i + (-active >>> 31)] as number) * (1 + active)
+      if (score < least) {
+        least = score
+        best = i
+      }
     }
     // Several may be without flows and without a time. Else the first of equals will do: it is not the least any more.
     return least > 0 ? this.#eligible[best] : this.#pickOf(null)

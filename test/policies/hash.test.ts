@@ -70,6 +70,45 @@ t.test('a table of owners says the same as a look at all backends: the limit bet
   t.end()
 })
 
+const SIMILAR: Record<string, (i: number) => string> = {
+  'addresses of one /20': (i) => `10.1.${i >> 8}.${i & 255}`,
+  'addresses of IPv6 that differ in one group': (i) => `2001:db8::${i.toString(16)}`,
+  'names with a number behind them': (i) => `user${i}`,
+  'paths with a number between': (i) => `/shop/items/${i}/picture.jpg`,
+}
+
+for (const [keys, keyOf] of Object.entries(SIMILAR))
+  t.test(`similar keys are spread evenly, and so are those of one that goes: ${keys}`, (t) => {
+    const n = 4096
+    const rig = rigOf('hash', new Array<number>(10).fill(1))
+    const places = (): (string | undefined)[] =>
+      Array.from(
+        { length: n },
+        (_, i) => rig.policy.pick({ clientAddress: '', affinityKey: '', hashKey: keyOf(i) }, null)?.name,
+      )
+    /** No part is further from its share than five times what drawn ones differ by. */
+    const even = (got: readonly (string | undefined)[], backends: readonly Backend[], what: string): void => {
+      const share = got.length / backends.length
+      for (const { name } of backends) {
+        const part = got.filter((place) => place === name).length
+        t.ok(Math.abs(part - share) < 5 * Math.sqrt(share), `${what}${name} has ${part} of ${share.toFixed(0)}`)
+      }
+    }
+    const before = places()
+    even(before, rig.backends, '')
+    for (const gone of rig.backends) {
+      const others = rig.backends.filter((backend) => backend !== gone)
+      rig.policy.rebuild(others)
+      const after = places()
+      even(
+        after.filter((_, i) => before[i] === gone.name),
+        others,
+        `of ${gone.name} `,
+      )
+    }
+    t.end()
+  })
+
 t.test('without a key the address of the client decides', (t) => {
   const { policy } = rigOf('hash', [1, 1, 1, 1, 1])
   const by = (clientAddress: string, hashKey: string) =>
