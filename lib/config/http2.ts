@@ -42,7 +42,7 @@ export const http2 = z
       .default(2000)
       .describe(
         'Frames a second that move nothing: settings, pings, priorities, window updates, empty data, continuations, and with ' +
-          'tenfold weight resets of either side. With more the connection ends. Content of 256 bytes and more, and answers, give three back each.',
+          'tenfold weight resets of either side, fortyfold those that come together with their request. With more the connection ends. Content of 256 bytes and more, and answers, give three back each.',
       ),
   })
   .prefault({})

@@ -99,6 +99,42 @@ for (const [title, make] of Object.entries(FLOODS))
     t.ok(grown() < 64 * MIB, 'memory stays')
   })
 
+/** `count` requests, each with its reset, in one piece. */
+const givenUp = (count: number): Buffer =>
+  Buffer.concat(
+    Array.from({ length: count }, (_, i) =>
+      Buffer.concat([headers(2 * i + 1, SLOW), frame(TYPE.reset, 0, 2 * i + 1, uint32(8))]),
+    ),
+  )
+
+t.test(
+  'fifty requests that come together with their resets end a connection, and cost no backend anything',
+  async (t) => {
+    const asked = () => backend.requests.filter(({ target }) => target === '/slow').length
+    const before = asked()
+    const patient = await (await dial(t, port)).open()
+    patient.send(givenUp(40))
+    t.ok(await patient.fence(), 'forty do not')
+    const client = await (await dial(t, port)).open()
+    client.send(givenUp(80))
+    const goaway = await client.next(({ type }) => type === TYPE.goaway)
+    t.equal(goaway?.payload.readUInt32BE(4), CALM)
+    const other = await (await dial(t, port)).open()
+    other.send(headers(1, GET))
+    t.equal(await other.status(1), 200)
+    t.equal(asked(), before)
+  },
+)
+
+t.test('a hundred requests under way may be given up at once', async (t) => {
+  const client = await (await dial(t, port)).open()
+  const ids = Array.from({ length: 100 }, (_, i) => 2 * i + 1)
+  client.send(...ids.map((id) => headers(id, SLOW)))
+  t.ok(await client.fence())
+  client.send(...ids.map((id) => frame(TYPE.reset, 0, id, uint32(8))))
+  t.ok(await client.fence())
+})
+
 t.test('what is abbreviated too well gets 431, and the tables still agree (CVE-2026-47774)', async (t) => {
   const client = await (await dial(t, port)).open()
   const entry = Buffer.concat([

@@ -27,6 +27,7 @@ export class BackendStream extends Carried implements Wire, Incoming, SenderOwne
   receiveWindow: number
   /** The backend has sent its last. */
   remoteEnded = false
+  readonly fresh = false
   /** No frame of it is of use any more. */
   closed = false
   unindexed: ReadonlySet<string> | null = null

@@ -2,6 +2,8 @@
 
 /** A reset costs a request's work on our side, the others a few instructions. */
 export const RESET_WEIGHT = 10
+/** So many times that when it comes in the read that brought its request: nobody wants and gives up fifty of those in a second by chance. */
+export const AT_ONCE = 4
 /** What content or an answer gives back: as much as the window updates that follow it cost. */
 const PROGRESS = 3
 const WORTH = 256 // bytes: who asks for less at a time pays for the asking (CVE-2019-9511)

@@ -12,7 +12,7 @@ import {
   STREAM_CLOSED,
 } from './errors.ts'
 import { fieldBlock } from './field-block.ts'
-import type { FrameBudget } from './frame-budget.ts'
+import { AT_ONCE, type FrameBudget } from './frame-budget.ts'
 import {
   ACK,
   BAD,
@@ -49,6 +49,8 @@ export interface Incoming {
   readonly closed: boolean
   /** The peer has sent its last. */
   readonly remoteEnded: boolean
+  /** The read that is being looked at has opened it. */
+  readonly fresh: boolean
   /** What the peer may send. */
   receiveWindow: number
   onData(buf: Buffer, start: number, end: number, last: boolean): void
@@ -331,11 +333,12 @@ export abstract class Inbound {
     if (this.idle(id)) return this.fail(PROTOCOL_ERROR, 'RST_STREAM on an idle stream')
     session.onResetReceived(id)
     const stream = session.streams.get(id)
+    const weight = stream?.fresh === true ? AT_ONCE * this.#resetWeight : this.#resetWeight
     if (stream !== undefined) {
       stream.onReset(readUint32(bytes, start))
       session.onStreamClosed(stream)
     }
-    this.spend(this.#resetWeight)
+    this.spend(weight)
   }
 
   #onSettings(): void {

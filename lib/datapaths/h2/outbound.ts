@@ -177,7 +177,7 @@ export class Outbound {
   ping(buf: Buffer, start: number, flags: number): void {
     const out = this.#output.reserve(HEADER_BYTES + 8)
     const at = writeHeader(out, this.#output.at, 8, PING, flags, 0)
-    buf.copy(out, at, start, start + 8)
+    for (let i = 0; i < 8; i++) out[at + i] = buf[start + i] as number // a copy makes a view first, and a flood of pings as many
     this.#output.at = at + 8
   }
 

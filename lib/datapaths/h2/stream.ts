@@ -72,6 +72,10 @@ export class H2Stream extends Carried implements Wire, Incoming, Requester, Dead
     return this.#feed.ended
   }
 
+  get fresh(): boolean {
+    return this.#headStart > 0
+  }
+
   // What an exchange asks of its client.
 
   get wire(): Wire {
