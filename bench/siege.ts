@@ -6,15 +6,27 @@ import { parseArgs } from 'node:util'
 import { startBackends } from './backends.ts'
 import { makeCertificate } from './certificate.ts'
 import { runLoad } from './load.ts'
+import type { Peer } from './peers/index.ts'
 import { Processes } from './processes.ts'
 import { SCENARIOS } from './scenarios.ts'
-import { ATTACKS, type Attack, type Finding, type Siege, startSink, startTarget, warmUp } from './siege/index.ts'
+import {
+  ATTACKS,
+  type Attack,
+  type Finding,
+  RIVALS,
+  type Siege,
+  startRival,
+  startSink,
+  startTarget,
+  warmUp,
+} from './siege/index.ts'
 
 const USAGE = `usage: node bench/siege.ts [options]
   --only A,B        attacks: ${ATTACKS.map(({ name }) => name).join(', ')} (all)
   --connections N   slow heads at a time (5000)
   --seconds N       length of the malformed requests (30)
   --aborts N        aborts in each direction (1000)
+  --beside A        do the floods to another balancer as well: ${RIVALS.map(({ name }) => name).join(', ')}
   --json FILE       write all findings
 `
 const WARMUP_S = 3
@@ -29,12 +41,13 @@ interface Options {
   readonly connections: number
   readonly seconds: number
   readonly aborts: number
+  readonly beside: Peer | undefined
   readonly json: string | undefined
 }
 
 function parseOptions(args: string[]): Options {
   const string = { type: 'string' } as const
-  const options = { only: string, connections: string, seconds: string, aborts: string, json: string }
+  const options = { only: string, connections: string, seconds: string, aborts: string, beside: string, json: string }
   try {
     const { values } = parseArgs({ args, options })
     const count = (name: 'connections' | 'seconds' | 'aborts', fallback: number): number => {
@@ -45,11 +58,15 @@ function parseOptions(args: string[]): Options {
     const names = values.only?.split(',') ?? ATTACKS.map(({ name }) => name)
     const unknown = names.find((name) => !ATTACKS.some((attack) => attack.name === name))
     if (unknown !== undefined) throw new Error(`--only ${unknown}: no such attack`)
+    const beside = RIVALS.find(({ name }) => name === values.beside)
+    if (beside === undefined && values.beside !== undefined)
+      throw new Error(`--beside ${values.beside}: no such balancer`)
     return {
       attacks: ATTACKS.filter(({ name }) => names.includes(name)),
       connections: count('connections', 5000),
       seconds: count('seconds', 30),
       aborts: count('aborts', 1000),
+      beside,
       json: values.json,
     }
   } catch (error) {
@@ -69,11 +86,14 @@ async function run(options: Options, signal: AbortSignal): Promise<Findings> {
     const certificate = makeCertificate(folder)
     const backends = await startBackends(processes, join(folder, 'load'), certificate, signal)
     const target = await startTarget(processes, folder, backends.ports, sink.port, certificate, signal)
+    mkdirSync(join(folder, 'rival'))
+    const setup = { processes, folder: join(folder, 'rival'), backends: backends.ports, certificate, signal }
+    const rival = options.beside === undefined ? null : await startRival(options.beside, setup)
     const [scenario] = SCENARIOS
     if (scenario !== undefined) await runLoad(processes, target.web, scenario, WARMUP_S, signal)
     const siege = (name: string): Siege => {
       const note = (line: string) => print(`${name}: ${line}`)
-      return { ...options, processes, target, signal, note }
+      return { ...options, processes, target, rival, signal, note }
     }
     const tell = (name: string, found: readonly Finding[]): void => {
       findings[name] = found

@@ -26,6 +26,8 @@ export interface Running {
   readonly process: Started
   /** `address:port` of each listener that it has. */
   readonly listeners: Readonly<Partial<Record<Listener, string>>>
+  /** `address:port` where it speaks HTTP/2 in the clear, where it does. */
+  readonly h2c?: string
 }
 
 export interface Peer {

@@ -7,7 +7,7 @@ import type { Listener } from '../scenarios.ts'
 import type { Peer } from './contract.ts'
 import { findProgram } from './installed.ts'
 
-type Ports = Readonly<Record<Listener, number>>
+type Ports = Readonly<Record<Listener | 'h2c', number>>
 
 const LOG_FORMAT =
   `'{"time":"%Ts.%ms","client":"%[src]","method":"%HM","target":"%[capture.req.uri,json(utf8s)]",` +
@@ -44,6 +44,7 @@ defaults
   balance roundrobin
 ${frontendOf('web', `127.0.0.1:${ports.http}`, 'http')}
 ${frontendOf('secure', `127.0.0.1:${ports.https} ssl crt ${bundle} alpn h2,http/1.1`, 'https')}
+${frontendOf('clear', `127.0.0.1:${ports.h2c} proto h2`, 'http')}
 backend web
   mode http
   http-reuse always
@@ -64,13 +65,13 @@ export const haproxy: Peer = {
   find: () => findProgram('haproxy', ['-v'], /version ([^\s]+)/),
   without: () => undefined,
   async start({ processes, folder, backends, certificate, signal }) {
-    const [http = 0, https = 0, tcp = 0] = await freePorts(3)
+    const [http = 0, https = 0, tcp = 0, h2c = 0] = await freePorts(4)
     const config = join(folder, 'haproxy.cfg')
-    writeFileSync(config, configOf({ http, https, tcp }, certificate.bundle, backends))
+    writeFileSync(config, configOf({ http, https, tcp, h2c }, certificate.bundle, backends))
     // its log goes to stdout, which is /dev/null: the cheapest target that it has
     const process = await processes.start('haproxy', 'haproxy', ['-db', '-f', config], { core: BALANCER_CORE })
-    await untilListening(process, [http, https, tcp], signal)
+    await untilListening(process, [http, https, tcp, h2c], signal)
     const at = (port: number) => `127.0.0.1:${port}`
-    return { process, listeners: { http: at(http), https: at(https), tcp: at(tcp) } }
+    return { process, listeners: { http: at(http), https: at(https), tcp: at(tcp) }, h2c: at(h2c) }
   },
 }

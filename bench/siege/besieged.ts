@@ -10,20 +10,23 @@ const MEMORY_SHARE = 1.1 // a runtime does not give back every page
 const MEMORY_SPARE = 8 * MIB
 
 const ms = (value: number): string => `${value.toFixed(2)} ms`
+/** p50 and p99. */
+export const times = ({ p50Ms, p99Ms }: LoadResult): string => `${ms(p50Ms)} / ${ms(p99Ms)}`
 const mib = (bytes: number): string => `${Math.round(bytes / MIB)} MiB`
 
-const ask = ({ processes, target, signal }: Siege, seconds: number): Promise<LoadResult> =>
-  runPaced(processes, target.web, { ...NORMAL, seconds }, signal)
+/** The normal client, for so long. */
+export const ask = ({ processes, target, signal }: Siege, seconds: number, address = target.web): Promise<LoadResult> =>
+  runPaced(processes, address, { ...NORMAL, seconds }, signal)
 
 /** What the normal client saw during the attack, next to the quiet before and after. */
 function normalFindings(quiet: readonly LoadResult[], meanwhile: LoadResult): Finding[] {
   const calm = Math.max(...quiet.map(({ p99Ms }) => p99Ms))
   const problems = problemsOf(meanwhile)
   return [
-    told('normal client, quiet p50 / p99', quiet.map(({ p50Ms, p99Ms }) => `${ms(p50Ms)} / ${ms(p99Ms)}`).join(', ')),
+    told('normal client, quiet p50 / p99', quiet.map(times).join(', ')),
     promised(
       'normal client, p50 / p99',
-      `${ms(meanwhile.p50Ms)} / ${ms(meanwhile.p99Ms)}`,
+      times(meanwhile),
       `p99 at most ${SLOWER} × quiet`,
       meanwhile.p99Ms <= SLOWER * calm,
     ),

@@ -1,5 +1,6 @@
 /** What an attack of the siege is, and what it finds. */
 import type { Processes } from '../processes.ts'
+import type { Rival } from './rival.ts'
 import type { Target } from './target.ts'
 
 export interface Finding {
@@ -13,6 +14,8 @@ export interface Finding {
 export interface Siege {
   readonly processes: Processes
   readonly target: Target
+  /** Another balancer, which floods are aimed at too; null: none. */
+  readonly rival: Rival | null
   /** Slow clients at a time. */
   readonly connections: number
   /** How long the malformed requests come. */

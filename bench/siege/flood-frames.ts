@@ -1,6 +1,6 @@
 /** What each flood consists of: the bytes that begin a connection, and those that come again and again. */
 
-function frame(type: number, flags: number, stream: number, payload: Buffer = Buffer.alloc(0)): Buffer {
+export function frame(type: number, flags: number, stream: number, payload: Buffer = Buffer.alloc(0)): Buffer {
   const head = Buffer.alloc(9)
   head.writeUIntBE(payload.length, 0, 3)
   head[3] = type
@@ -12,7 +12,7 @@ function frame(type: number, flags: number, stream: number, payload: Buffer = Bu
 const DATA = 0
 const HEADERS = 1
 const RESET = 3
-const SETTINGS = 4
+export const SETTINGS = 4
 const PING = 6
 export const GOAWAY = 7
 const CONTINUATION = 9

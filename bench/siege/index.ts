@@ -8,6 +8,7 @@ import { slowHttpTests } from './slowhttptest.ts'
 
 export { startSink } from './aborts.ts'
 export type { Attack, Finding, Siege } from './contract.ts'
+export { RIVALS, type Rival, startRival } from './rival.ts'
 export { startTarget } from './target.ts'
 export { warmUp }
 export const ATTACKS: readonly Attack[] = [slowHead, ...slowHttpTests, malformedRequests, aborts, ...floods]

@@ -1,7 +1,7 @@
 /** The balancer under siege, with the limits that it has by default, and what is read of it from outside. */
 import { readdirSync } from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
-import { readMemory } from '../cpu.ts'
+import { memoryOf, readMemory, readTree } from '../cpu.ts'
 import { startEvenkeel } from '../peers/evenkeel.ts'
 import type { Certificate } from '../peers/index.ts'
 import { fetchText } from '../preflight.ts'
@@ -125,18 +125,21 @@ export class Target {
       await delay(SAMPLE_MS, undefined, { signal })
       now = await this.vitals()
     }
-    return { ...(await this.atRest(signal)), descriptors: now.descriptors, active: now.active }
+    const rest = await this.atRest(signal)
+    // Probes have descriptors for moments: the least is held against the least.
+    return { ...rest, descriptors: Math.min(now.descriptors, rest.descriptors), active: now.active }
   }
 
   /** Samples the memory until the answer is called, which tells the peak. */
   watchMemory(): () => number {
-    let peak = readMemory(this.process.pid)
+    const pids = readTree(this.process.pid)
+    let peak = memoryOf(pids)
     const timer = setInterval(() => {
-      peak = Math.max(peak, readMemory(this.process.pid))
+      peak = Math.max(peak, memoryOf(pids))
     }, SAMPLE_MS)
     return () => {
       clearInterval(timer)
-      return Math.max(peak, readMemory(this.process.pid))
+      return Math.max(peak, memoryOf(pids))
     }
   }
 }
