@@ -10,10 +10,12 @@ export function collectGarbage(): void {
 }
 
 /**
- * Only when it is needed: the flag is the whole process's, and threads that start with another set of flags than node was built
- * with have node's own code compiled anew, which is a third of their start.
+ * Only when it is needed, and the flag is taken back at once: it is the whole process's, and threads that start with another set of flags
+ * than node was built with have node's own code compiled anew, which is a third of their start.
  */
 function collector(): () => void {
   setFlagsFromString('--expose-gc')
-  return runInNewContext('gc') as () => void // contexts that are there already don't get it
+  const collect = runInNewContext('gc') as () => void // contexts that are there already don't get it
+  setFlagsFromString('--no-expose-gc')
+  return collect
 }

@@ -10,7 +10,7 @@ import type { Answer, FromThread, Request, ThreadStart, ToThread } from './messa
 import { Pulse } from './pulse.ts'
 import { threadEnvironment } from './thread-environment.ts'
 import { Utilisation } from './utilisation.ts'
-import { YOUNG_MIB } from './young-heap.ts'
+import { threadStarts, YOUNG_MIB } from './young-heap.ts'
 
 const ENTRY = new URL('../data-thread.ts', import.meta.url)
 const START_MS = 60_000 // until it listens
@@ -159,6 +159,7 @@ export class DataThread {
       challenges: challenges(),
       handed,
     }
+    const started = threadStarts()
     const worker = new Worker(ENTRY, {
       workerData,
       name: `data-${this.thread}`,
@@ -180,7 +181,7 @@ export class DataThread {
     this.#cancel = null
     this.held = 0
     const listens = this.#follow(worker)
-    this.ready = listens.catch(() => {})
+    this.ready = listens.catch(() => {}).finally(started)
     return listens
   }
 

@@ -1,4 +1,5 @@
 /** Collecting a thread's garbage on purpose. */
+import { cachedDataVersionTag } from 'node:v8'
 import t from 'tap'
 import { collectGarbage } from '../../lib/core/index.ts'
 
@@ -14,4 +15,11 @@ t.test('what nobody holds any more is gone behind a collection, and again behind
     collectGarbage()
     t.equal(seen.deref(), undefined, turn)
   }
+})
+
+t.test('what V8 has compiled before is still taken behind it', (t) => {
+  const tag = cachedDataVersionTag()
+  collectGarbage()
+  t.equal(cachedDataVersionTag(), tag)
+  t.end()
 })
