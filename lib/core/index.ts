@@ -17,6 +17,7 @@ export {
   httpRequest,
 } from './http-client.ts'
 export type { Latin1 } from './latin1.ts'
+export { Line, type Waiting } from './line.ts'
 export {
   createLogger,
   createRelayedLogger,

@@ -3,10 +3,12 @@
  * between, however many clients come at once.
  */
 
+import { Line, type Waiting } from '../core/index.ts'
+
 const FEW = 8 // handshakes under way: the work of all of them in one turn is some ms, and not worth a look at what they say
 
 /** Who waits for its turn. */
-export interface Paced {
+export interface Paced extends Waiting<Paced> {
   go(): void
 }
 
@@ -14,7 +16,7 @@ export class HandshakePace {
   #underWay = 0
   /** One has begun in this turn of the event loop. */
   #spent = false
-  readonly #waiting = new Set<Paced>()
+  readonly #waiting = new Line<Paced>()
 
   /** A client is there. */
   begin(): void {
@@ -34,7 +36,7 @@ export class HandshakePace {
 
   /** The client has spoken: `go` is called now, or in its turn. */
   enter(paced: Paced): void {
-    if (this.#spent) return void this.#waiting.add(paced)
+    if (this.#spent) return this.#waiting.add(paced)
     this.#spend()
     paced.go()
   }
@@ -46,11 +48,10 @@ export class HandshakePace {
 
   readonly #turn = (): void => {
     this.#spent = false
-    for (const paced of this.#waiting) {
-      this.#waiting.delete(paced)
-      this.#spend()
-      return paced.go()
-    }
+    const paced = this.#waiting.next()
+    if (paced === null) return
+    this.#spend()
+    paced.go()
   }
 }
 

@@ -9,6 +9,7 @@ import {
   type DeadlineWheel,
   fault,
   formatAddress,
+  Line,
   type Member,
   readBelow,
   receiveBelow,
@@ -53,7 +54,7 @@ export class HandshakeSlots {
   /** 0: no limit. */
   readonly most: number
   #free: number
-  readonly #waiting = new Set<Handshake>()
+  readonly #waiting = new Line<Handshake>()
 
   constructor(most: number) {
     this.most = most
@@ -71,13 +72,10 @@ export class HandshakeSlots {
   }
 
   give(handshake: Handshake, begun: boolean): void {
-    if (!begun) return void this.#waiting.delete(handshake)
-    const [next] = this.#waiting
-    if (next === undefined) this.#free++
-    else {
-      this.#waiting.delete(next)
-      next.begin()
-    }
+    if (!begun) return this.#waiting.delete(handshake)
+    const next = this.#waiting.next()
+    if (next === null) this.#free++
+    else next.begin()
   }
 }
 
@@ -95,6 +93,8 @@ interface HandshakeOptions {
 
 export class Handshake implements DeadlineOwner, WordsTaker, Paced, Member {
   seat = -1
+  ahead: Handshake | null = null
+  behind: Handshake | null = null
   readonly #raw: Socket
   readonly #tls: ListenerTls
   readonly #contexts: ServerContexts

@@ -6,6 +6,8 @@ import { HandshakePace, type Paced } from '../../lib/datapaths/handshake-pace.ts
 const turn = () => new Promise((resolve) => setImmediate(resolve))
 
 class Client implements Paced {
+  ahead: Paced | null = null
+  behind: Paced | null = null
   readonly #gone: Client[]
   constructor(gone: Client[]) {
     this.#gone = gone
