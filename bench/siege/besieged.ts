@@ -18,27 +18,31 @@ const mib = (bytes: number): string => `${Math.round(bytes / MIB)} MiB`
 export const ask = ({ processes, target, signal }: Siege, seconds: number, address = target.web): Promise<LoadResult> =>
   runPaced(processes, address, { ...NORMAL, seconds }, signal)
 
-/** What the normal client saw during the attack, next to the quiet before and after. */
-function normalFindings(quiet: readonly LoadResult[], meanwhile: LoadResult): Finding[] {
-  const calm = Math.max(...quiet.map(({ p99Ms }) => p99Ms))
+/** What the normal client saw during the attack, next to the quiet before and after. @param elsewhere what it saw while others were attacked */
+function normalFindings(quiet: readonly LoadResult[], elsewhere: LoadResult | null, meanwhile: LoadResult): Finding[] {
+  const calm = Math.max(...quiet.map(({ p99Ms }) => p99Ms), elsewhere?.p99Ms ?? 0)
   const problems = problemsOf(meanwhile)
   return [
     told('normal client, quiet p50 / p99', quiet.map(times).join(', ')),
     promised(
       'normal client, p50 / p99',
       times(meanwhile),
-      `p99 at most ${SLOWER} × quiet`,
+      `p99 at most ${SLOWER} × ${elsewhere === null ? 'quiet' : 'quiet, or elsewhere'}`,
       meanwhile.p99Ms <= SLOWER * calm,
     ),
     promised('normal client, errors', problems.join(', ') || 'none', 'none', problems.length === 0),
   ]
 }
 
-/** `seconds`: how long slow clients take at least; undefined: a busy attack, with load of its own. */
+/**
+ * @param seconds how long slow clients take at least; undefined: a busy attack, with load of its own
+ * @param elsewhere what the normal client saw while the same attack went elsewhere: that much is the machine's. null: not known
+ */
 export async function besieged(
   siege: Siege,
   seconds: number | undefined,
   attack: () => Promise<Finding[]>,
+  elsewhere: LoadResult | null = null,
 ): Promise<Finding[]> {
   const { target, signal, note } = siege
   const quiet = seconds === undefined ? [] : [await ask(siege, QUIET_S)]
@@ -57,7 +61,7 @@ export async function besieged(
   const memory = `${mib(before.memory)}, ${mib(most)}, ${mib(after.memory)}`
   return [
     ...own,
-    ...(meanwhile === undefined ? [] : normalFindings(quiet, meanwhile)),
+    ...(meanwhile === undefined ? [] : normalFindings(quiet, elsewhere, meanwhile)),
     told('longest turn of the event loop, before and until after', `${ms(before.turn)}, ${ms(after.turn)}`),
     promised('active counts left', String(after.active), '0', after.active === 0),
     promised(

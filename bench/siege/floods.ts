@@ -70,13 +70,11 @@ async function both(siege: Siege, name: string, flooded: string, asked: string):
 }
 
 /** The rig's own share: the same flood goes to a process that throws it away, the normal client asks us as before. */
-async function control(siege: Siege, name: string): Promise<Finding[]> {
+async function control(siege: Siege, name: string): Promise<[Report, LoadResult]> {
   const { processes, target, signal } = siege
   const pit = await processes.start('pit', 'chrt', [...IDLE, PIT], { core: BALANCER_CORE, stdout: 'pipe' })
   try {
-    const [report, load] = await both(siege, name, await firstLine(pit, signal), target.web)
-    const seen = `${times(load)} (${perSecond(report)})`
-    return [told('normal client, p50 / p99, while the flood goes elsewhere', seen)]
+    return await both(siege, name, await firstLine(pit, signal), target.web)
   } finally {
     await processes.stop(pit)
   }
@@ -100,9 +98,12 @@ export const floods: readonly Attack[] = Object.entries(FLOODS).map(([name, each
   name: `flood-${name}`,
   about: each.about,
   missing: () => undefined,
-  run: async (siege) => [
-    ...(await besieged(siege, FLOOD_S, () => flood(siege, name, each))),
-    ...(await control(siege, name)),
-    ...(await beside(siege, name, each)),
-  ],
+  run: async (siege) => {
+    const [report, load] = await control(siege, name)
+    return [
+      told('normal client, p50 / p99, while the flood goes elsewhere', `${times(load)} (${perSecond(report)})`),
+      ...(await besieged(siege, FLOOD_S, () => flood(siege, name, each), load)),
+      ...(await beside(siege, name, each)),
+    ]
+  },
 }))

@@ -125,6 +125,10 @@ userdb {
 }
 `,
   )
-  await startServer(t, { program: 'dovecot', args: ['-F', '-c', `${dir}/dovecot.conf`], port: pop3s })
+  await startServer(t, {
+    program: 'dovecot',
+    args: ['-F', '-c', `${dir}/dovecot.conf`],
+    port: [imap, imaps, pop3, pop3s],
+  })
   return { imap, imaps, pop3, pop3s, ca: certificate.ca }
 }

@@ -47,8 +47,8 @@ export const at = (port: number): Address => ({ host: '127.0.0.1', port })
 interface ServerOptions {
   readonly program: string
   readonly args: readonly string[]
-  /** Waits until it accepts connections here. */
-  readonly port?: number
+  /** Waits until it accepts connections here, at all of them. */
+  readonly port?: number | readonly number[]
   readonly uid?: number
   readonly gid?: number
   readonly env?: Readonly<Record<string, string>>
@@ -89,9 +89,10 @@ export async function startServer(t: Test, options: ServerOptions): Promise<Serv
   if (port !== undefined)
     await eventually(
       `${program} accepts`,
-      () => {
+      async () => {
         if (!running()) throw new Error(`${program} ended: ${said}`)
-        return accepts(port)
+        const each = await Promise.all([port].flat().map(accepts))
+        return each.every(Boolean)
       },
       20_000,
     ).catch((error: unknown) => {
